@@ -1,0 +1,183 @@
+"""The analyzer: asks models about documents, and lets anybody watch. It knows nothing of HTTP."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+
+import gevent
+from gevent.event import Event
+
+from analyzer import prompt
+from analyzer.prompt import Recipe
+from analyzer.runner import Limits, Runner
+from analyzer.token_log import Ended, Text, TokenLog, Viewer
+from models import Analysis, Document, Status, StorageError, User, connected
+from providers.base import Provider, Unconfigured
+
+__all__ = ["Analyzer", "Ended", "Limits", "Recipe", "Text", "Viewer"]
+
+
+class Analyzer:
+    """Starts, cancels and observes analyses; runs up to `max_running` of them in this process.
+
+    `providers` are by name, `models` are `provider:model` with the default first.
+    """
+
+    LEASE_SECONDS = TokenLog.LEASE_SECONDS
+    LOOK_SECONDS = 5.0
+
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        models: tuple[str, ...],
+        recipes: Mapping[str, Recipe],
+        *,
+        max_running: int = 200,
+        max_output_tokens: int = 4096,
+        limits: Limits | None = None,
+    ) -> None:
+        self.providers = providers
+        self.models = models
+        self.recipes = recipes
+        self.max_running = max_running
+        self.max_output_tokens = max_output_tokens
+        self.limits = limits or Limits()
+        self.worker = f"{socket.gethostname()[:30]}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.log = TokenLog(self.worker)
+        self._runners: dict[int, Runner] = {}
+        self._room = Event()
+        self._draining = False
+
+    def begin(self) -> list[int]:
+        """Take over as the one worker of this database and run what waits.
+
+        Ends as interrupted what a dead worker left running, and returns those ids: nothing is ever
+        run twice by itself, because a second run is a second bill.
+        """
+        interrupted = Analysis.interrupt_abandoned(self.worker)
+        self.log.start()
+        for provider in self.providers.values():
+            provider.warm()
+        self._dispatcher = gevent.spawn(self._dispatch_forever)
+        self._run_waiting()
+        return interrupted
+
+    def start(
+        self,
+        document: Document,
+        owner: User,
+        recipe: str,
+        model: str,
+        question: str = "",
+        request_key: str | None = None,
+    ) -> tuple[Analysis, bool]:
+        """Run an analysis, or queue it until there is room; returns it and whether it is new."""
+        worker = self.worker if self._may_run_at_once() else ""
+        analysis, is_new = Analysis.ask(
+            document,
+            owner,
+            recipe,
+            model,
+            question,
+            request_key,
+            worker=worker,
+            lease_seconds=self.LEASE_SECONDS,
+        )
+        if is_new:
+            self.log.open(analysis.id)
+            if worker:
+                self._run(analysis)
+        return analysis, is_new
+
+    def cancel(self, id: int) -> None:
+        """Stop an analysis and keep its text; without effect on one that has ended."""
+        found = Analysis.stop(id)
+        if found is Status.WAITING:
+            self.log.conclude(id, Status.STOPPED)
+        elif found is Status.RUNNING and (runner := self._runners.get(id)):
+            runner.stop()
+
+    def observe(self, id: int, after: int, viewer: Viewer) -> Iterator[Text | Ended]:
+        """Yield an analysis' text from position `after` as it is saved, then its ending; see `TokenLog`."""
+        return self.log.observe(id, after, viewer)
+
+    def delete(self, analysis: Analysis) -> None:
+        """Delete an analysis, ending its call and telling its viewers."""
+        analysis.delete_one()
+        self._let_go(analysis.id)
+
+    def delete_document(self, document: Document) -> None:
+        """Delete a document with its analyses, ending their calls and telling their viewers."""
+        for id in document.delete_with_analyses():
+            self._let_go(id)
+
+    def drain(self, grace_seconds: float) -> None:
+        """End: take no more work, send the viewers away, interrupt what still runs after a grace."""
+        self._draining = True
+        self._dispatcher.kill()
+        self.log.dismiss()
+        running = [runner.greenlet for runner in self._runners.values()]
+        gevent.joinall(running, timeout=grace_seconds)
+        for runner in list(self._runners.values()):
+            runner.stop(Status.INTERRUPTED)
+        gevent.joinall(running, timeout=2)
+        self.log.stop()
+        for provider in self.providers.values():
+            provider.close()
+
+    def _let_go(self, id: int) -> None:
+        if runner := self._runners.get(id):
+            runner.stop()
+        self.log.forget(id)
+
+    def _dispatch_forever(self) -> None:
+        while True:
+            # Not for ever: what could not be claimed while the database was locked is still there.
+            self._room.wait(self.LOOK_SECONDS)
+            self._room.clear()
+            with suppress(StorageError):
+                self._run_waiting()
+
+    def _run_waiting(self) -> None:
+        with connected():
+            while not self._draining and self._has_room():
+                analysis = Analysis.claim_next(self.worker, self.LEASE_SECONDS)
+                if analysis is None:
+                    return
+                self.log.open(analysis.id)
+                self._run(analysis)
+
+    def _has_room(self) -> bool:
+        return len(self._runners) < self.max_running
+
+    def _may_run_at_once(self) -> bool:
+        # Room that was just made belongs to those who wait: the dispatcher is about to give it to them.
+        return self._has_room() and not self._room.is_set() and not self._draining
+
+    def _run(self, analysis: Analysis) -> None:
+        name, _, model = analysis.model.partition(":")
+        provider = self.providers.get(name) or Unconfigured()
+        runner = Runner(analysis.id, provider, model, lambda: self._prompt(analysis), self.log, self.limits)
+        self._runners[analysis.id] = runner
+        runner.start().link(lambda _: self._ended(analysis.id))
+
+    def _ended(self, id: int) -> None:
+        # Nothing waits while there is room.
+        if not self._has_room():
+            self._room.set()
+        del self._runners[id]
+
+    def _prompt(self, analysis: Analysis) -> prompt.Prompt:
+        with connected():
+            title, text = analysis.document.title, analysis.document.read()
+        return prompt.build(
+            self.recipes[analysis.recipe],
+            title,
+            text,
+            analysis.question,
+            self.max_output_tokens,
+        )

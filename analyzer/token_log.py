@@ -1,0 +1,292 @@
+"""The token log: an answer's text is saved first and shown afterwards, to any number of viewers.
+
+A position is a number of characters (code points) from the answer's beginning. It means the same in
+every process and after every restart, because the text before it never changes.
+"""
+
+from __future__ import annotations
+
+import bisect
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import gevent
+from gevent.event import AsyncResult, Event
+
+from analyzer.text import Door
+from models import ENDINGS, Analysis, Status, connected
+
+log = logging.getLogger(__name__)
+
+
+class LeaseLost(Exception):
+    """The analysis no longer runs in this worker's name; nothing more of it is saved."""
+
+
+class Text(NamedTuple):
+    """News for a viewer: `text` ends at `position`. Empty text only says that nothing has come."""
+
+    position: int
+    text: str
+
+
+class Ended(NamedTuple):
+    """The last news: how the analysis ended, or None when it is gone."""
+
+    status: Status | None
+
+
+class Viewer:
+    """One who watches an analysis: woken by text, by its ending, or to leave.
+
+    `patience` is how many seconds it waits for news before it is handed an empty text.
+    """
+
+    __slots__ = ("has_left", "news", "patience")
+
+    def __init__(self, patience: float = 10.0) -> None:
+        self.news = Event()
+        self.patience = patience
+        self.has_left = False
+
+    def leave(self) -> None:
+        """End its watching at once, from any greenlet."""
+        self.has_left = True
+        self.news.set()
+
+
+class _Live:
+    """The saved text of a live analysis in this process's memory, and who watches it."""
+
+    __slots__ = ("door", "ended", "pieces", "position", "starts", "submitted", "viewers")
+
+    def __init__(self) -> None:
+        self.door = Door()
+        self.pieces: list[str] = []
+        self.starts: list[int] = []
+        self.position = 0
+        self.submitted = 0
+        self.ended: Ended | None = None
+        self.viewers: set[Viewer] = set()
+
+    def add(self, text: str) -> None:
+        self.starts.append(self.position)
+        self.pieces.append(text)
+        self.position += len(text)
+
+    def since(self, after: int) -> str:
+        if after >= self.position:
+            return ""
+        index = bisect.bisect_right(self.starts, after) - 1
+        first = self.pieces[index][after - self.starts[index] :]
+        return first if index + 1 == len(self.pieces) else first + "".join(self.pieces[index + 1 :])
+
+    def announce(self) -> None:
+        for viewer in self.viewers:
+            viewer.news.set()
+
+
+class _Batch:
+    """What one commit will save, and who waits for it."""
+
+    __slots__ = ("endings", "held", "pieces", "saved")
+
+    def __init__(self) -> None:
+        self.pieces: list[tuple[int, int, str]] = []
+        self.endings: dict[int, Mapping[str, Any]] = {}
+        self.held: set[int] = set()
+        self.saved = AsyncResult()
+
+    def __bool__(self) -> bool:
+        return bool(self.pieces or self.endings)
+
+
+class TokenLog:
+    """The durable log of all answers that grow in this process.
+
+    `append` and `end` return when what they were given is saved; viewers see it only then. One greenlet
+    commits the pending text of all analyses together: an answer's first text at once, all else on one
+    tick. Writers are let go just before the next tick, so that each brings at once all that its provider
+    sent meanwhile, and none is woken for every token. What is saved survives a killed process. The log
+    also renews the worker's leases, and nothing of an analysis is saved that no longer runs in this
+    worker's name.
+    """
+
+    TICK_SECONDS = 0.05
+    LEASE_SECONDS = 15.0
+    RENEW_SECONDS = 5.0
+    # An analysis that runs in another process is read from the database this often.
+    POLL_SECONDS = 0.25
+
+    def __init__(self, worker: str) -> None:
+        self.worker = worker
+        self._live: dict[int, _Live] = {}
+        self._batch = _Batch()
+        self._saved: list[_Batch] = []
+        self._pending = Event()
+        self._urgent = Event()
+
+    def start(self) -> None:
+        """Begin to commit, in a greenlet of its own."""
+        self._committer = gevent.spawn(self._commit_forever)
+
+    def stop(self) -> None:
+        """Commit no more."""
+        self._committer.kill()
+
+    # For the one who writes
+
+    def open(self, id: int) -> None:
+        """Prepare for an analysis that will grow here; viewers may come from now on."""
+        self._live.setdefault(id, _Live())
+
+    def append(self, id: int, text: str) -> None:
+        """Save more of an answer; returns when it is durable and announced.
+
+        Raises `LeaseLost` when the analysis is no longer ours and `StorageError` when nothing can be saved.
+        """
+        live = self._live[id]
+        text = live.door.pass_in(text)
+        if text:
+            self._submit(id, live, text)
+            self._wait(id)
+
+    def end(self, id: int, **fields: Any) -> None:
+        """Save an answer's whole text and how it ended (`status` and other columns), then announce it."""
+        live = self._live[id]
+        held = live.door.close()
+        text = live.since(0) + held
+        self._batch.endings[id] = {**fields, "text": text, "words": len(text.split())}
+        if held:
+            self._submit(id, live, held)
+        self._pending.set()
+        self._wait(id)
+
+    def text_of(self, id: int) -> str:
+        """Return the saved text of a live analysis."""
+        return self._live[id].since(0)
+
+    def forget(self, id: int) -> None:
+        """Tell the viewers of a deleted analysis that it is gone."""
+        self._finish(id, Ended(None))
+
+    def conclude(self, id: int, status: Status) -> None:
+        """Tell the viewers of an analysis that ended without having run."""
+        self._finish(id, Ended(status))
+
+    # For those who watch
+
+    def observe(self, id: int, after: int, viewer: Viewer) -> Iterator[Text | Ended]:
+        """Yield the text from position `after` as it is saved, without gap or repeat, then the ending.
+
+        The text so far comes at once, as one item, even when it is empty. Later an empty text is
+        yielded whenever `viewer.patience` seconds pass without news. Stops without an ending when
+        the viewer leaves.
+        """
+        live = self._live.get(id)
+        if live is None:
+            yield from self._observe_saved(id, after, viewer)
+            return
+        live.viewers.add(viewer)
+        try:
+            text = live.since(after)
+            after += len(text)
+            yield Text(after, text)
+            while not viewer.has_left:
+                viewer.news.clear()
+                if text := live.since(after):
+                    after += len(text)
+                    yield Text(after, text)
+                elif live.ended:
+                    yield live.ended
+                    return
+                elif not viewer.news.wait(viewer.patience):
+                    yield Text(after, "")
+        finally:
+            live.viewers.discard(viewer)
+
+    def dismiss(self) -> None:
+        """Send all viewers away."""
+        for live in self._live.values():
+            for viewer in live.viewers:
+                viewer.leave()
+
+    def _observe_saved(self, id: int, after: int, viewer: Viewer) -> Iterator[Text | Ended]:
+        due = 0.0
+        while not viewer.has_left:
+            found = Analysis.saved(id, after)
+            if found is None:
+                yield Ended(None)
+                return
+            status, text = found
+            after += len(text)
+            if text or time.monotonic() >= due:
+                due = time.monotonic() + viewer.patience
+                yield Text(after, text)
+            if status in ENDINGS:
+                yield Ended(Status(status))
+                return
+            viewer.news.wait(self.POLL_SECONDS)
+
+    # Committing
+
+    def _submit(self, id: int, live: _Live, text: str) -> None:
+        self._batch.pieces.append((id, live.submitted, text))
+        if live.submitted == 0:
+            self._urgent.set()
+        live.submitted += len(text)
+        self._pending.set()
+
+    def _wait(self, id: int) -> None:
+        if id not in self._batch.saved.get():
+            raise LeaseLost(id)
+
+    def _commit_forever(self) -> None:
+        tick_due = renewed = time.monotonic()
+        with connected():
+            while True:
+                if not self._saved:
+                    self._pending.wait(max(0, renewed + self.RENEW_SECONDS - time.monotonic()))
+                is_tick = not self._urgent.wait(max(0, tick_due - time.monotonic()))
+                self._pending.clear()
+                self._urgent.clear()
+                now = time.monotonic()
+                if is_tick:
+                    tick_due = now + self.TICK_SECONDS
+                    self._let_writers_go()
+                renew = now - renewed >= self.RENEW_SECONDS
+                if renew or self._batch:
+                    self._commit(self.LEASE_SECONDS if renew else None)
+                if renew:
+                    renewed = now
+
+    def _let_writers_go(self) -> None:
+        saved, self._saved = self._saved, []
+        for batch in saved:
+            batch.saved.set(batch.held)
+        # They run now, before this greenlet goes on, as far as there is something to read.
+        gevent.sleep(0)
+
+    def _commit(self, lease_seconds: float | None) -> None:
+        batch, self._batch = self._batch, _Batch()
+        try:
+            batch.held = Analysis.commit(self.worker, batch.pieces, batch.endings, lease_seconds)
+        except Exception as error:
+            # Whoever waits must hear of it, and the next batch must find a committer.
+            log.exception("nothing could be saved")
+            batch.saved.set_exception(error)
+            return
+        self._saved.append(batch)
+        for id, _, text in batch.pieces:
+            if id in batch.held and (live := self._live.get(id)):
+                live.add(text)
+                live.announce()
+        for id in batch.held & batch.endings.keys():
+            self._finish(id, Ended(batch.endings[id]["status"]))
+
+    def _finish(self, id: int, ended: Ended) -> None:
+        if live := self._live.pop(id, None):
+            live.ended = ended
+            live.announce()

@@ -1,0 +1,109 @@
+"""Precis: paste a document, press Enter, and watch an analysis arrive and stay.
+
+`python app.py` brings the database up to date and serves. Each process is made by `create_app`.
+"""
+
+from gevent import monkey
+
+# First of all: what was imported before it would keep blocking sockets, and one would stop every stream.
+monkey.patch_all()
+
+import sys  # noqa: E402
+
+from flask import Flask  # noqa: E402
+from werkzeug.middleware.proxy_fix import ProxyFix  # noqa: E402
+
+import config  # noqa: E402
+import models  # noqa: E402
+import server  # noqa: E402
+import views  # noqa: E402
+from analyzer import Analyzer, Limits  # noqa: E402
+from analyzer.prompt import RecipeError, load_recipes  # noqa: E402
+from config import ConfigError, Settings  # noqa: E402
+from providers import anthropic, offline, openai  # noqa: E402
+from providers.base import Provider  # noqa: E402
+
+
+def create_app(settings: Settings) -> Flask:
+    """Build the web application around an analyzer that has not begun: its worker begins it."""
+    models.connect(settings.database_file)
+    app = Flask(__name__)
+    app.config.update(
+        SECRET_KEY=settings.secret_key or None,
+        HOSTS={host.lower() for host in settings.hosts},
+        MAX_CONTENT_LENGTH=16 * 1024 * 1024,
+        # Flask's own limit of 500 kB for a form's field would refuse a long paste.
+        MAX_FORM_MEMORY_SIZE=12 * 1024 * 1024,
+        SEND_FILE_MAX_AGE_DEFAULT=365 * 24 * 3600,
+        ANALYZE_LIMIT=settings.analyze_limit,
+    )
+    app.extensions["analyzer"] = make_analyzer(settings)
+    if hops := settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    views.register(app)
+    return app
+
+
+def make_analyzer(settings: Settings) -> Analyzer:
+    """Build the analyzer with the providers that the settings configure."""
+    providers = configured_providers(settings)
+    return Analyzer(
+        providers,
+        offered_models(settings, providers),
+        load_recipes(config.ROOT / "prompts"),
+        max_running=settings.max_running,
+        max_output_tokens=settings.max_output_tokens,
+        limits=Limits(settings.first_token_seconds, settings.gap_seconds, settings.total_seconds),
+    )
+
+
+def configured_providers(settings: Settings) -> dict[str, Provider]:
+    """Return the providers that have a key or an address of their own, and `offline`, by name."""
+    providers: dict[str, Provider] = {}
+    if settings.openai_api_key or settings.openai_base_url:
+        providers["openai"] = openai.OpenAI(
+            settings.openai_api_key, settings.openai_base_url or None, settings.openai_api
+        )
+    if settings.anthropic_api_key or settings.anthropic_base_url:
+        providers["anthropic"] = anthropic.Anthropic(
+            settings.anthropic_api_key, settings.anthropic_base_url or None
+        )
+    providers["offline"] = offline.Offline()
+    return providers
+
+
+DEFAULT_MODELS = {
+    "openai": openai.DEFAULT_MODEL,
+    "anthropic": anthropic.DEFAULT_MODEL,
+    "offline": offline.DEFAULT_MODEL,
+}
+
+
+def offered_models(settings: Settings, providers: dict[str, Provider]) -> tuple[str, ...]:
+    """Return the models on offer, the default first; one that cannot work raises `ConfigError`."""
+    if not settings.models:
+        return tuple(f"{name}:{DEFAULT_MODELS[name]}" for name in providers)
+    for entry in settings.models:
+        name, _, model = entry.partition(":")
+        if name not in DEFAULT_MODELS or not model:
+            known = ", ".join(DEFAULT_MODELS)
+            raise ConfigError(
+                f"PRECIS_MODELS: {entry!r} is not provider:model with a provider out of {known}."
+            )
+        if name not in providers:
+            raise ConfigError(f"PRECIS_MODELS lists {entry}, but {name.upper()}_API_KEY is not set.")
+    return tuple(dict.fromkeys(settings.models))
+
+
+def main() -> None:
+    """Migrate the database and serve it; a mistake in the settings ends with one sentence."""
+    try:
+        settings = config.load()
+        # Made here too, so that a mistake shows before anything runs; the serving process makes its own.
+        server.serve(settings, make_analyzer(settings).models, create_app)
+    except (ConfigError, RecipeError, models.DatabaseInUse) as error:
+        sys.exit(f"precis: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Every setting: its name, its default, one sentence. Only this module reads the environment."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from limits import parse_many
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent
+PREFIX = "PRECIS_"
+
+Words = Annotated[tuple[str, ...], NoDecode]
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used; the message is one sentence that says what to change."""
+
+
+class Settings(BaseSettings):
+    """The settings of one process, read from the environment by `load`."""
+
+    # Without the prefix a field's bare name would be read too: PORT or DATABASE_URL, meant for others.
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", populate_by_name=True, env_prefix=PREFIX)
+
+    host: str = Field("127.0.0.1", alias="PRECIS_HOST", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, alias="PRECIS_PORT", description="Port to listen on.")
+    bind: str = Field(
+        "", alias="PRECIS_BIND", description="`unix:/path` or `address:port` instead of host and port."
+    )
+    hosts: Words = Field(
+        ("localhost", "127.0.0.1", "[::1]"),
+        alias="PRECIS_HOSTS",
+        description="Host names the server answers to, comma-separated; any other is refused.",
+    )
+    database_url: str = Field(
+        f"sqlite:///{ROOT / 'var' / 'precis.db'}",
+        alias="PRECIS_DATABASE_URL",
+        description="Where everything is kept: `sqlite:///relative/path` or `sqlite:////absolute/path`.",
+    )
+    secret_key: str = Field(
+        "", alias="PRECIS_SECRET_KEY", description="Key that signs cookies; none are set without sign-in."
+    )
+    models: Words = Field(
+        (),
+        alias="PRECIS_MODELS",
+        description="Models on offer, `provider:model`, comma-separated, the first is the default; "
+        "empty: a current general model of each provider that has a key, then `offline`.",
+    )
+    openai_api_key: str = Field("", alias="OPENAI_API_KEY", description="Key for OpenAI.")
+    openai_base_url: str = Field(
+        "", alias="OPENAI_BASE_URL", description="Another server that speaks OpenAI's protocol."
+    )
+    anthropic_api_key: str = Field("", alias="ANTHROPIC_API_KEY", description="Key for Anthropic.")
+    anthropic_base_url: str = Field(
+        "", alias="ANTHROPIC_BASE_URL", description="Another server that speaks Anthropic's protocol."
+    )
+    openai_api: Literal["auto", "responses", "chat"] = Field(
+        "auto",
+        alias="PRECIS_OPENAI_API",
+        description="Protocol towards OpenAI: `responses`, `chat`, or `auto` (chat for another base URL).",
+    )
+    max_output_tokens: int = Field(
+        4096, ge=1, alias="PRECIS_MAX_OUTPUT_TOKENS", description="Longest answer asked for, in tokens."
+    )
+    analyze_limit: str = Field(
+        "5 per minute",
+        alias="PRECIS_ANALYZE_LIMIT",
+        description="How often a person may start an analysis; empty: no limit.",
+    )
+    max_running: int = Field(
+        200, ge=1, alias="PRECIS_MAX_RUNNING", description="Analyses one process runs at a time; more wait."
+    )
+    first_token_seconds: float = Field(
+        30, gt=0, alias="PRECIS_FIRST_TOKEN_SECONDS", description="Longest wait for an answer's first text."
+    )
+    gap_seconds: float = Field(
+        30, gt=0, alias="PRECIS_GAP_SECONDS", description="Longest silence inside an answer."
+    )
+    total_seconds: float = Field(
+        600, gt=0, alias="PRECIS_TOTAL_SECONDS", description="Longest time for a whole answer."
+    )
+    grace_seconds: float = Field(
+        5, ge=0, alias="PRECIS_GRACE_SECONDS", description="Time running analyses get to finish at a stop."
+    )
+    trusted_proxies: int = Field(
+        0, ge=0, alias="PRECIS_TRUSTED_PROXIES", description="Proxies in front whose headers are believed."
+    )
+
+    @field_validator("hosts", "models", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(word for word in (part.strip() for part in value.split(",")) if word)
+        return value
+
+    @field_validator("hosts")
+    @classmethod
+    def _some_host(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # Flask takes an empty list for "trust nobody" and None for "trust anybody".
+        if not value:
+            raise ValueError("names no host: list at least one")
+        return value
+
+    @field_validator("analyze_limit")
+    @classmethod
+    def _a_limit(cls, value: str) -> str:
+        if value.strip():
+            parse_many(value)
+        return value.strip()
+
+    @field_validator("database_url")
+    @classmethod
+    def _a_database(cls, value: str) -> str:
+        if value.removeprefix("sqlite:///") in (value, "", ":memory:"):
+            raise ValueError("must begin with sqlite:/// and name a file")
+        return value
+
+    @property
+    def address(self) -> str:
+        """Where the server listens, in gunicorn's words."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.bind or f"{host}:{self.port}"
+
+    @property
+    def database_file(self) -> Path:
+        """The SQLite file; a relative one counts from the working directory."""
+        return Path(self.database_url.removeprefix("sqlite:///"))
+
+
+def name_of(field: str) -> str:
+    """Return the environment variable of a setting."""
+    return Settings.model_fields[field].alias or field
+
+
+def load() -> Settings:
+    """Read the settings from the environment; a wrong or unknown one raises `ConfigError`."""
+    known = {name_of(field) for field in Settings.model_fields}
+    for name in sorted(os.environ):
+        # pydantic-settings ignores what it does not know, so a typing error would go unseen.
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, 1, 0)
+            raise ConfigError(f"{name} is not a setting of Precis; did you mean {near[0]}?")
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{first['loc'][0]} {_reason(first)}.") from None
+
+
+def _reason(error: Mapping[str, Any]) -> str:
+    text = str(error["ctx"]["error"]) if error["type"] == "value_error" else str(error["msg"])
+    text = text.strip().rstrip(".")
+    return text if text.startswith(("must", "names")) else f"cannot be used: {text[:1].lower()}{text[1:]}"

@@ -1,0 +1,513 @@
+"""What is kept: people, documents, analyses and the token log's pieces, and every query on them.
+
+An analysis moves one way only, by the named methods of `Analysis`:
+
+    waiting ──claim_next──> running ──end──> complete, cut, stopped, incomplete, declined, failed
+       └──────stop────────> stopped ──(its process died)──> interrupted
+
+Each is one guarded UPDATE, so that of two that race exactly one wins.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Any, ParamSpec, TypeVar
+
+from peewee import (
+    BooleanField,
+    CharField,
+    CompositeKey,
+    DatabaseProxy,
+    DateTimeField,
+    DecimalField,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    OperationalError,
+    TextField,
+)
+from playhouse import migrations
+from playhouse.pool import PooledSqliteDatabase
+from playhouse.sqlite_ext import AutoIncrementField
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+PATIENCE_SECONDS = 5.0
+
+database = DatabaseProxy()
+
+
+class StorageError(Exception):
+    """Nothing could be saved: the database stayed locked, is full or read-only."""
+
+
+def connect(file: Path) -> None:
+    """Bind the models to a SQLite file, which is made if it is not there."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if database.obj:
+        database.close_idle()
+    database.initialize(
+        # Pooled because opening costs more than most queries do; no limit, because none is ever waited for.
+        PooledSqliteDatabase(
+            str(file),
+            max_connections=None,
+            stale_timeout=60,
+            autoconnect=False,
+            lock_type="IMMEDIATE",
+            pragmas={
+                # SQLite's own busy wait sleeps in C and would freeze every stream: `saving` waits instead.
+                # Not as `timeout`, which is the pool's.
+                "busy_timeout": 0,
+                "journal_mode": "wal",
+                "synchronous": "normal",
+                "foreign_keys": 1,
+                "cache_size": -8000,
+            },
+        )
+    )
+
+
+def migrate() -> list[str]:
+    """Bring the schema up to date; returns the names of the migrations that ran."""
+    with connected():
+        names = migrations.run(database.obj, str(MIGRATIONS))
+    # SQLite forbids a connection to be carried over a fork, and the worker comes next.
+    database.close_idle()
+    return names
+
+
+class DatabaseInUse(Exception):
+    """Another process serves this database; the message says which and what to do."""
+
+
+def hold(file: Path, patience_seconds: float = 3.0) -> IO[str]:
+    """Become the one server of a SQLite file, until what is returned is closed or the process dies.
+
+    Raises `DatabaseInUse` when another process is: two would each take the other's analyses for dead.
+    Waits a little, because a worker outlives its killed parent by up to a second.
+    """
+    lock = file.with_name(file.name + ".lock").open("a")
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                lock.close()
+                raise DatabaseInUse(
+                    f"{file} is served by another process: stop that one, "
+                    "or set PRECIS_DATABASE_URL to another file."
+                ) from None
+        time.sleep(0.1)
+
+
+@contextmanager
+def connected() -> Iterator[None]:
+    """Hold a connection for a short block; an inner block shares the outer one's."""
+    if not database.is_closed():
+        yield
+    else:
+        with database.connection_context():
+            yield
+
+
+def saving(write: Callable[P, R]) -> Callable[P, R]:
+    """Run a method in one write transaction, waiting cooperatively while another process holds the lock.
+
+    The method must not yield to other greenlets: a second writer of this process would find the
+    database locked. Raises `StorageError` after five seconds, or at once when the disk refuses.
+    """
+
+    @functools.wraps(write)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                with connected(), database.atomic():
+                    return write(*args, **kwargs)
+            except OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise StorageError(str(error)) from error
+            time.sleep(0.01)
+
+    return wrapper
+
+
+def now() -> datetime:
+    """Return the time as it is stored: UTC, without a zone."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+class Status(StrEnum):
+    """Where an analysis stands: two states of life, seven endings."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    CUT = "cut"
+    STOPPED = "stopped"
+    INCOMPLETE = "incomplete"
+    INTERRUPTED = "interrupted"
+    DECLINED = "declined"
+    FAILED = "failed"
+
+
+LIVE = (Status.WAITING, Status.RUNNING)
+ENDINGS = tuple(status for status in Status if status not in LIVE)
+
+
+class Record(Model):
+    """A row with an id that is never given out twice, so that an old link cannot show a new row."""
+
+    id = AutoIncrementField()
+
+    class Meta:
+        database = database
+        legacy_table_names = False
+
+
+class User(Record):
+    """A person."""
+
+    name = CharField(unique=True)
+    created_at = DateTimeField(default=now)
+
+    LOCAL = "local"
+
+    @classmethod
+    def local(cls) -> User:
+        """Return the one person of an installation without sign-in."""
+        return cls.get_or_none(cls.name == cls.LOCAL) or cls._make_local()
+
+    @classmethod
+    @saving
+    def _make_local(cls) -> User:
+        return cls.get_or_create(name=cls.LOCAL)[0]
+
+
+class Document(Record):
+    """A text that somebody brought, and what is known of it."""
+
+    owner = ForeignKeyField(User, backref="documents", on_delete="CASCADE")
+    title = CharField(max_length=120)
+    text = TextField()
+    characters = IntegerField()
+    words = IntegerField()
+    paragraphs = IntegerField()
+    created_at = DateTimeField(default=now, index=True)
+
+    @classmethod
+    @saving
+    def add(cls, owner: User, title: str, text: str, words: int, paragraphs: int) -> Document:
+        """Keep a document."""
+        return cls.create(
+            owner=owner, title=title, text=text, characters=len(text), words=words, paragraphs=paragraphs
+        )
+
+    @classmethod
+    def find(cls, owner: User, id: int) -> Document | None:
+        """Return a person's document without its text, or None."""
+        return cls.select(*_light(cls)).where(cls.id == id, cls.owner == owner).first()
+
+    @classmethod
+    def recent(cls, owner: User, limit: int = 50) -> list[Document]:
+        """Return a person's newest documents, without their texts."""
+        return list(cls.select(*_light(cls)).where(cls.owner == owner).order_by(cls.id.desc()).limit(limit))
+
+    def read(self) -> str:
+        """Return the text, which may be megabytes and is loaded by nothing else."""
+        return Document.select(Document.text).where(Document.id == self.id).scalar()
+
+    def count_analyses(self) -> tuple[int, int]:
+        """Return how many analyses it has, and how many of them have not ended."""
+        return self.analyses.count(), self.analyses.where(Analysis.status.in_(LIVE)).count()
+
+    @saving
+    def delete_with_analyses(self) -> list[int]:
+        """Delete the document and its analyses; returns the ids of those that had not ended."""
+        live = [row.id for row in self.analyses.where(Analysis.status.in_(LIVE))]
+        self.delete_instance()
+        return live
+
+
+class Analysis(Record):
+    """One question put to one model about one document, its answer and how it ended."""
+
+    owner = ForeignKeyField(User, backref="analyses", on_delete="CASCADE")
+    document = ForeignKeyField(Document, backref="analyses", on_delete="CASCADE")
+    recipe = CharField(max_length=60)
+    question = TextField(default="")
+    model = CharField(max_length=200)
+    request_key = CharField(max_length=64, null=True)
+    status = CharField(max_length=12, default=Status.WAITING, index=True)
+    text = TextField(default="")
+    words = IntegerField(default=0)
+    stop_requested = BooleanField(default=False)
+    worker = CharField(max_length=64, default="")
+    lease_until = DateTimeField(null=True)
+    created_at = DateTimeField(default=now)
+    started_at = DateTimeField(null=True)
+    first_text_at = DateTimeField(null=True)
+    ended_at = DateTimeField(null=True)
+    stop_reason = CharField(max_length=12, default="")
+    error = CharField(max_length=40, default="")
+    provider_request_id = CharField(max_length=200, default="")
+    input_tokens = IntegerField(null=True)
+    output_tokens = IntegerField(null=True)
+    cached_tokens = IntegerField(null=True)
+    price = DecimalField(max_digits=12, decimal_places=6, null=True)
+
+    class Meta:
+        indexes = ((("owner", "request_key"), True),)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has not ended."""
+        return self.status in LIVE
+
+    @property
+    def first_text_seconds(self) -> float | None:
+        """Seconds from the question to the first words."""
+        return _seconds(self.created_at, self.first_text_at)
+
+    @property
+    def total_seconds(self) -> float | None:
+        """Seconds from the question to the end."""
+        return _seconds(self.created_at, self.ended_at)
+
+    # Asking
+
+    @classmethod
+    @saving
+    def ask(
+        cls,
+        document: Document,
+        owner: User,
+        recipe: str,
+        model: str,
+        question: str = "",
+        request_key: str | None = None,
+        *,
+        worker: str = "",
+        lease_seconds: float = 0,
+    ) -> tuple[Analysis, bool]:
+        """Put an analysis in the queue, or into a `worker`'s hands: this INSERT is the licence to spend.
+
+        Returns the analysis and whether it is new; see `asked_before`.
+        """
+        if existing := cls.asked_before(document.id, owner, recipe, model, question, request_key):
+            return existing, False
+        analysis = cls.create(
+            document=document,
+            owner=owner,
+            recipe=recipe,
+            model=model,
+            question=question,
+            request_key=request_key or None,
+            created_at=now(),
+            **(cls._claimed_by(worker, lease_seconds) if worker else {}),
+        )
+        return analysis, True
+
+    @classmethod
+    def asked_before(
+        cls, document_id: int, owner: User, recipe: str, model: str, question: str, request_key: str | None
+    ) -> Analysis | None:
+        """Return what a request that is made again has made, so that nobody pays twice for it.
+
+        That is the same request key, or, by a form with a new one, the very question that still runs:
+        the second press of a double click can come after the first was answered. A request without a
+        key is always a new one.
+        """
+        if not request_key:
+            return None
+        same = (cls.document == document_id) & (cls.recipe == recipe) & (cls.model == model)
+        same &= (cls.question == question) & cls.status.in_(LIVE) & cls.request_key.is_null(False)
+        again = (cls.request_key == request_key) | same
+        return (
+            cls._with_document()
+            .where(cls.owner == owner, again)
+            .order_by((cls.request_key == request_key).desc(), cls.id)
+            .first()
+        )
+
+    # Reading
+
+    @classmethod
+    def find(cls, owner: User, id: int) -> Analysis | None:
+        """Return a person's analysis with its document, without their texts, or None."""
+        return cls._with_document().where(cls.id == id, cls.owner == owner).first()
+
+    @classmethod
+    def find_to_watch(cls, owner: User, id: int) -> tuple[int, int, datetime] | None:
+        """Return an analysis' id, its document's paragraphs and when it was asked, or None."""
+        query = cls.select(cls.id, Document.paragraphs, cls.created_at).join(Document)
+        return query.where(cls.id == id, cls.owner == owner).tuples().first()
+
+    @classmethod
+    def of(cls, document: Document, limit: int = 50) -> list[Analysis]:
+        """Return a document's newest analyses, without their texts."""
+        query = cls.select(*_light(cls)).where(cls.document == document)
+        return list(query.order_by(cls.id.desc()).limit(limit))
+
+    @classmethod
+    def recent(cls, owner: User, limit: int = 50) -> list[Analysis]:
+        """Return a person's newest analyses with their documents, without their texts."""
+        return list(cls._with_document().where(cls.owner == owner).order_by(cls.id.desc()).limit(limit))
+
+    @classmethod
+    def _with_document(cls) -> Any:
+        return cls.select(*_light(cls), *_light(Document)).join(Document)
+
+    @classmethod
+    def saved(cls, id: int, after: int = 0) -> tuple[str, str] | None:
+        """Return (status, saved text from position `after`) as one consistent reading, or None."""
+        # One transaction is one snapshot: without it the pieces could go between the two readings.
+        with connected(), database.atomic("DEFERRED"):
+            row = cls.select(cls.status, cls.text).where(cls.id == id).get_or_none()
+            if row is None:
+                return None
+            return row.status, row.text[after:] if row.status in ENDINGS else Piece.text_of(id, after)
+
+    # Living
+
+    @classmethod
+    @saving
+    def claim_next(cls, worker: str, lease_seconds: float) -> Analysis | None:
+        """Take the analysis that has waited longest, for `worker` to run; None if none waits."""
+        oldest = cls.select(cls.id).where(cls.status == Status.WAITING).order_by(cls.id).limit(1)
+        claimed = (
+            cls.update(**cls._claimed_by(worker, lease_seconds))
+            .where(cls.id.in_(oldest), cls.status == Status.WAITING)
+            .returning(cls.id, cls.document, cls.recipe, cls.model, cls.question)
+            .execute()
+        )
+        return next(iter(claimed), None)
+
+    @staticmethod
+    def _claimed_by(worker: str, lease_seconds: float) -> dict[str, Any]:
+        return {
+            "status": Status.RUNNING,
+            "worker": worker,
+            "started_at": now(),
+            "lease_until": _ahead(lease_seconds),
+        }
+
+    @classmethod
+    @saving
+    def stop(cls, id: int) -> Status | None:
+        """Stop one that waits, ask for the stop of one that runs; returns the status found before."""
+        found = cls.select(cls.status).where(cls.id == id).get_or_none()
+        if found is None:
+            return None
+        if found.status == Status.WAITING:
+            cls._ended(id, Status.STOPPED).where(cls.status == Status.WAITING).execute()
+        elif found.status == Status.RUNNING:
+            cls.update(stop_requested=True).where(cls.id == id, cls.status == Status.RUNNING).execute()
+        return Status(found.status)
+
+    @classmethod
+    @saving
+    def commit(
+        cls,
+        worker: str,
+        pieces: Sequence[tuple[int, int, str]],
+        endings: Mapping[int, Mapping[str, Any]],
+        lease_seconds: float | None = None,
+    ) -> set[int]:
+        """Save one tick of a worker's token log: (analysis, position, text) and how analyses end.
+
+        Returns the ids that run in the worker's name; of any other nothing is saved. An ending's
+        fields replace the pieces in the same transaction. With `lease_seconds` all leases are renewed.
+        """
+        execute = database.execute_sql
+        running = "SELECT id FROM analysis WHERE status = 'running' AND worker = ?"
+        held = {id for (id,) in execute(running, (worker,))}
+        rows = [piece for piece in pieces if piece[0] in held]
+        if rows:
+            insert = "INSERT INTO piece (analysis_id, position, text) VALUES (?, ?, ?)"
+            database.connection().executemany(insert, rows)
+        if first := [id for id, position, _ in rows if position == 0]:
+            cls.update(first_text_at=now()).where(cls.id.in_(first)).execute()
+        for id in held & endings.keys():
+            cls._ended(id, **endings[id]).execute()
+            Piece.forget(id)
+        if lease_seconds is not None:
+            cls.update(lease_until=_ahead(lease_seconds)).where(
+                cls.status == Status.RUNNING, cls.worker == worker
+            ).execute()
+        return held
+
+    @classmethod
+    @saving
+    def interrupt_abandoned(cls, worker: str) -> list[int]:
+        """End as interrupted, text kept, what runs in another worker's name; returns the ids.
+
+        Only the one holder of the database may call it: on SQLite whoever else was running is dead.
+        """
+        abandoned = cls.select(cls.id).where(cls.status == Status.RUNNING, cls.worker != worker)
+        ids = [row.id for row in abandoned]
+        for id in ids:
+            text = Piece.text_of(id)
+            cls._ended(id, Status.INTERRUPTED, text=text, words=len(text.split())).execute()
+            Piece.forget(id)
+        return ids
+
+    @classmethod
+    def _ended(cls, id: int, status: Status, **fields: Any) -> Any:
+        return cls.update(status=status, ended_at=now(), lease_until=None, **fields).where(cls.id == id)
+
+    @saving
+    def delete_one(self) -> bool:
+        """Delete the analysis; returns whether it had not ended."""
+        live = Analysis.select().where(Analysis.id == self.id, Analysis.status.in_(LIVE)).exists()
+        self.delete_instance()
+        return live
+
+
+class Piece(Model):
+    """What the token log keeps of an answer while it grows: `text` begins at character `position`."""
+
+    analysis = ForeignKeyField(Analysis, on_delete="CASCADE")
+    position = IntegerField()
+    text = TextField()
+
+    class Meta:
+        database = database
+        legacy_table_names = False
+        primary_key = CompositeKey("analysis", "position")
+        without_rowid = True
+
+    @classmethod
+    def text_of(cls, id: int, after: int = 0) -> str:
+        """Return the saved pieces of an analysis from position `after`, joined."""
+        rows = cls.select(cls.position, cls.text).where(cls.analysis == id).order_by(cls.position).tuples()
+        return "".join(text[max(0, after - position) :] for position, text in rows)
+
+    @classmethod
+    def forget(cls, id: int) -> None:
+        """Delete the pieces of an analysis whose row now has its whole text."""
+        cls.delete().where(cls.analysis == id).execute()
+
+
+def _light(model: type[Model]) -> list[Any]:
+    """Return a model's fields but its text."""
+    return [field for field in model._meta.sorted_fields if field.name != "text"]
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> float | None:
+    return (end - start).total_seconds() if start and end else None
+
+
+def _ahead(seconds: float) -> datetime:
+    return now() + timedelta(seconds=seconds)

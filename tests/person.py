@@ -1,0 +1,87 @@
+"""What a person does, through the test client; and an answer that the test itself writes."""
+
+from itertools import count
+
+from werkzeug.test import encode_multipart
+
+from models import Analysis, Document, Status, User, connected
+
+HTMX = {"HX-Request": "true"}
+PARTIAL = HTMX | {"HX-Request-Type": "partial"}
+
+_keys = count()
+
+
+def bring(client, text, **fields):
+    """Bring a document; returns its path."""
+    answer = post_large(client, "/documents", text=text, **fields)
+    assert answer.status_code == 303, answer.text
+    return answer.headers["Location"]
+
+
+def post_large(client, path, headers=None, **fields):
+    """Post a multipart form of many bytes, which the test client would otherwise keep in a file."""
+    boundary, data = encode_multipart(fields)
+    kind = f"multipart/form-data; boundary={boundary}"
+    return client.post(path, data=data, content_type=kind, headers=headers)
+
+
+def post_analysis(client, document, headers=None, **fields):
+    """Press Analyze; returns the answer."""
+    data = {"recipe": "brief", "model": "openai:gpt-6-sol", **fields}
+    return client.post(f"{document}/analyses", data=data, headers=headers)
+
+
+def ask(client, document, **fields):
+    """Start an analysis; returns its path."""
+    answer = post_analysis(client, document, **fields)
+    assert answer.status_code == 303, answer.text
+    return answer.headers["Location"].removesuffix("/live")
+
+
+def stream(client, analysis, **headers):
+    """Watch an analysis, from `Last_Event_ID` if that is given."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.get(f"{analysis}/stream", headers=named)
+
+
+def finished(client, document, **fields):
+    """Start an analysis and read it to the end; returns its path."""
+    analysis = ask(client, document, **fields)
+    stream(client, analysis).get_data()
+    return analysis
+
+
+def saved(client, analysis):
+    """Load the saved partial, as the page does when the stream is done."""
+    return client.get(analysis, headers=PARTIAL)
+
+
+def row(analysis):
+    """Return the row of an analysis' path, or None."""
+    with connected():
+        return Analysis.get_or_none(Analysis.id == int(analysis.rsplit("/", 1)[-1]))
+
+
+class Writer:
+    """An analysis whose provider is the test: it runs in the analyzer's name, and `write` is its reply."""
+
+    def __init__(self, analyzer, document):
+        self.log = analyzer.log
+        with connected():
+            owner = User.local()
+            document = Document.find(owner, int(document.rsplit("/", 1)[-1]))
+        asked, _ = Analysis.ask(document, owner, "brief", "openai:gpt-6-sol", "", f"writer-{next(_keys)}")
+        assert Analysis.claim_next(analyzer.worker, 60).id == asked.id
+        self.id = asked.id
+        self.path = f"/analyses/{self.id}"
+        self.log.open(self.id)
+
+    def write(self, *texts):
+        for text in texts:
+            self.log.append(self.id, text)
+        return self
+
+    def end(self, status=Status.COMPLETE):
+        self.log.end(self.id, status=status)
+        return self

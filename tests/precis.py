@@ -1,0 +1,133 @@
+"""A real server: `python app.py` in a process of its own, to be stopped and killed in every way."""
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import gevent
+import httpx2
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Precis:
+    """One server with a database of its own; `start` it, and `start` it again after its end."""
+
+    def __init__(self, folder, provider=None, **settings):
+        self.folder = Path(folder)
+        self.database = self.folder / "precis.db"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = self.folder / "server.log"
+        self.settings = {
+            "PRECIS_DATABASE_URL": f"sqlite:///{self.database}",
+            "PRECIS_PORT": str(self.port),
+            "PRECIS_ANALYZE_LIMIT": "",
+        }
+        if provider:
+            self.settings |= {
+                "OPENAI_API_KEY": "test-key",
+                "OPENAI_BASE_URL": provider.openai_url,
+                "PRECIS_OPENAI_API": "responses",
+                "PRECIS_MODELS": "openai:gpt-6-sol",
+            }
+        self.settings |= settings
+        self.process = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        if self.process:
+            self.kill()
+
+    def start(self, **settings):
+        """Start it and wait until it answers."""
+        self.process = self.launch(**settings)
+        while not self.is_up():
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server did not start: {self.log.read_text()}")
+            gevent.sleep(0.02)  # nothing announces that a port listens
+        return self
+
+    def launch(self, **settings):
+        """Start a process without waiting for it."""
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("PRECIS_")}
+        with self.log.open("a") as log:
+            return subprocess.Popen(
+                [sys.executable, ROOT / "app.py"],
+                env=environ | self.settings | settings,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                start_new_session=True,
+            )
+
+    def is_up(self):
+        try:
+            return httpx2.get(f"{self.url}/up").status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    def worker(self):
+        """Return the worker's pid."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return int(children[0])
+
+    def kill_worker(self):
+        """Kill the worker and wait until its successor answers."""
+        dead = self.worker()
+        os.kill(dead, signal.SIGKILL)
+        while not (self.is_up() and self.worker() != dead):
+            gevent.sleep(0.02)
+
+    def kill(self):
+        """Kill everything at once, as a power cut would, and wait until it is dead."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+
+    def stop(self):
+        """Ask it to end, as a service manager does; returns its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait()
+        self.process = None
+        return code
+
+    # What a person does, without a browser
+
+    def bring(self, text):
+        """Bring a document; returns its path."""
+        answer = httpx2.post(f"{self.url}/documents", data={"text": text})
+        assert answer.status_code == 303, answer.text
+        return answer.headers["Location"]
+
+    def ask(self, document, **fields):
+        """Start an analysis; returns its path."""
+        model = self.settings.get("PRECIS_MODELS", "offline:extractive").split(",")[0]
+        form = {"recipe": "brief", "model": model} | fields
+        answer = httpx2.post(f"{self.url}{document}/analyses", data=form)
+        assert answer.status_code == 303, answer.text
+        return answer.headers["Location"].removesuffix("/live")
+
+    def stored(self, analysis):
+        """Return the text that is stored of an analysis' path."""
+        return httpx2.get(f"{self.url}{analysis}.md").text
+
+    def rows(self, query, *values):
+        """Read the database directly."""
+        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as database:
+            return database.execute(query, values).fetchall()
+
+
+def free_port():
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

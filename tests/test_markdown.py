@@ -1,0 +1,94 @@
+"""What Markdown becomes, and where a citation leads."""
+
+import pytest
+
+from tests.markup import PARAGRAPHS, Reading
+from views.helpers.markdown import render
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        (
+            "# a\n## b\n### c\n#### d\n###### e",
+            "<h3>a</h3>\n<h3>b</h3>\n<h4>c</h4>\n<h5>d</h5>\n<h6>e</h6>\n",
+        ),
+        ("a\n=\nb\n-", "<h3>a</h3>\n<h3>b</h3>\n"),
+        ("a {#x .y}\n---", "<h3>a {#x .y}</h3>\n"),
+        ("- a\n- b", "<ul>\n<li>a</li>\n<li>b</li>\n</ul>\n"),
+        ("- [ ] a\n- [x] b", "<ul>\n<li>[ ] a</li>\n<li>[x] b</li>\n</ul>\n"),
+        ("a  \nb\\\nc", "<p>a<br>\nb<br>\nc</p>\n"),
+        ("***\n\n- - -", "<hr>\n<hr>\n"),
+        ("> a\n> > b", "<blockquote>\n<p>a</p>\n<blockquote>\n<p>b</p>\n</blockquote>\n</blockquote>\n"),
+        ("> a\n\n> b", "<blockquote>\n<p>a</p>\n</blockquote>\n<blockquote>\n<p>b</p>\n</blockquote>\n"),
+        ("1986\\. A great year", "<p>1986. A great year</p>\n"),
+        ('"a" -- b... (c) $x$ :-)', '<p>"a" -- b... (c) $x$ :-)</p>\n'),
+        ("~~a~~ **b** _c_ `d`", "<p><del>a</del> <strong>b</strong> <em>c</em> <code>d</code></p>\n"),
+        ("```py x\na < b\n```", "<pre><code>a &lt; b\n</code></pre>\n"),
+        (
+            "|a|\n|-:|\n|`x`|",
+            '<table><thead><tr><th align="right">a</th></tr></thead><tbody>\n'
+            '<tr><td align="right"><code>x</code></td></tr>\n</tbody></table>\n',
+        ),
+        ('<td style="text-align: x', '<p>&lt;td style="text-align: x</p>\n'),
+        ("[^1] [[w]]\n\n[^1]: n x", "<p>[^1] [[w]]</p>\n<p>[^1]: n x</p>\n"),
+        ("---\ntitle: x\n---", "<hr>\n<h3>title: x</h3>\n"),
+        ("![a *b* \"c\"](http://x 't') d", '<p>a b "c" d</p>\n'),
+        ("![a][b]\n  \n   [b]: http://x", "<p>a</p>\n"),
+        ("\ue000b\ufdd0", "<p>\ufffdb\ufffd</p>\n"),
+    ],
+)
+def test_markdown_becomes(text, html):
+    assert render(text, PARAGRAPHS) == html
+
+
+LINK = '<a href="#p{0}" class="citation" rel="noopener noreferrer nofollow">{1}</a>'
+
+
+@pytest.mark.parametrize(
+    ("text", "linked"),
+    [
+        ("[¶12]", {"¶12": 12}),
+        ("[¶12-14]", {"¶12": 12, "14": 14}),
+        ("[¶12–14]", {"¶12": 12, "14": 14}),
+        ("[¶12, 15]", {"¶12": 12, "15": 15}),
+        ("[¶12; ¶15]", {"¶12": 12, "¶15": 15}),
+        ("[¶¶12, 15]", {"¶¶12": 12, "15": 15}),
+        ("[¶ 12]", {"¶ 12": 12}),
+        ("[¶\xa012]", {"¶&nbsp;12": 12}),
+        ("[¶20, 21]", {"¶20": 20}),
+        ("[¶0] [¶21] [¶9999999] [¶99999999999]", {}),
+        ("[¶] [12] ¶12 [¶12a] [¶12 [¶x]", {}),
+        ("[¶12](http://x)", {"¶12": 12}),
+        ("[¶12]: http://x", {"¶12": 12}),
+        ("![¶12](http://x)", {"¶12": 12}),
+        ("[a][¶12]", {"¶12": 12}),
+        ("([¶1], [¶2]). [¶1", {"¶1": 1, "¶2": 2}),
+    ],
+)
+def test_a_citation_links_to_a_paragraph_that_exists_and_reads_as_written(text, linked):
+    html = render(text, PARAGRAPHS)
+    assert html.count("<a ") == len(linked)
+    for words, paragraph in linked.items():
+        assert LINK.format(paragraph, words) in html
+    assert Reading(html).text == text + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("`[¶12]` and ``a [¶12] ` b``", "[¶12] and a [¶12] ` b\n"),
+        ("[see [¶12] there](http://x)", "see [¶12] there\n"),
+        ("    [¶12]", "[¶12]\n"),
+        ("```\n[¶12]\n```", "[¶12]\n\n"),
+        ("&#91;¶12] \\[¶12\\]", "[¶12] [¶12]\n"),
+    ],
+)
+def test_a_citation_in_code_or_in_a_link_stays_text(text, shown):
+    html = render(text, PARAGRAPHS)
+    assert 'class="citation"' not in html
+    assert Reading(html).text == shown
+
+
+def test_emphasis_ends_before_a_citation():
+    assert render("**It ends.**[¶1]", PARAGRAPHS).startswith("<p><strong>It ends.</strong>[<a ")

@@ -1,0 +1,291 @@
+"""What the providers on the wire promise: all of the text, its true end, and a close that closes."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import random
+from contextlib import nullcontext, suppress
+from types import SimpleNamespace
+
+import gevent
+import pytest
+from gevent.event import Event
+from greenlet import greenlet
+
+from providers import streaming
+from providers.base import Broken, StopReason, Usage
+from tests.scripted_provider import DEFAULT_TEXT, Script
+from tests.ways import DOCUMENT, MARKERS, PATHS, PROMPT, Ways, fail, make, read, reading
+
+
+class TestText(Ways):
+    @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+    @pytest.mark.parametrize("slice", [1, 7, 0])
+    def test_any_text_arrives_as_it_was_said(self, provider, scripted, slice, line_end):
+        text = 'Zażółć 👩‍👩‍👧 \u2028\u2029\x85 "quoted" \\ \r\n\r\n data: x\n\nevent: done\n \x00 \x1b[31m 終'
+        scripted.script(pieces=list(text), slice=slice, line_end=line_end)
+        assert read(provider)[0] == text
+
+    def test_half_a_surrogate_pair_is_passed_on(self, provider, scripted):
+        scripted.script(pieces=["a\ud83d", "\ude00b"])
+        assert read(provider)[0] == "a\ud83d\ude00b"
+
+    def test_a_text_of_a_megabyte_in_one_event(self, provider, scripted):
+        scripted.script(pieces=["x" * 1_000_000])
+        assert len(read(provider)[0]) == 1_000_000
+
+    def test_a_reader_that_comes_late_gets_all_that_is_there_at_once(self, provider, scripted):
+        scripted.script(pieces=["word "] * 100, fault="silence")
+        with provider.reply(PROMPT, "m") as reply:
+            texts = iter(reply)
+            seen = next(texts)
+            while len(seen) < 500:
+                seen += next(texts)
+                assert seen.endswith("word ")
+            assert seen == "word " * 100
+
+    def test_a_slow_reader_falls_behind_by_reads_not_by_tokens(self, provider, scripted):
+        scripted.script(pieces=["word "] * 1000)
+        with provider.reply(PROMPT, "m") as reply:
+            texts = [text for text in reply if text]
+        assert "".join(texts) == "word " * 1000
+        assert len(texts) < 40
+
+    def test_pings_and_reasoning_are_signs_of_life(self, provider, scripted):
+        scripted.script(pings=3, reasoning=3, rate=100)
+        with provider.reply(PROMPT, "m") as reply:
+            texts = list(reply)
+        assert texts.index("") < next(i for i, text in enumerate(texts) if text)
+        assert "".join(texts) == DEFAULT_TEXT
+
+    def test_the_document_stays_out_of_the_logs(self, provider, caplog):
+        with caplog.at_level(logging.DEBUG):
+            read(provider)
+        assert DOCUMENT not in caplog.text
+
+
+class TestEnd(Ways):
+    @pytest.mark.parametrize(
+        ("said", "meant"),
+        [("end", "END"), ("length", "LENGTH"), ("refusal", "REFUSAL"), ("filter", "REFUSAL")],
+    )
+    def test_the_stop_reason_is_the_providers(self, provider, scripted, said, meant):
+        scripted.script(stop=said)
+        text, reply = read(provider)
+        assert text == DEFAULT_TEXT
+        assert reply.stop_reason is StopReason[meant]
+
+    def test_a_stop_reason_nobody_knows_is_no_success(self, provider, scripted):
+        scripted.script(stop="abort")
+        text, error, _ = fail(provider)
+        assert text == DEFAULT_TEXT
+        assert type(error) is Broken
+
+    def test_usage_is_told_with_its_cached_part(self, provider, scripted):
+        scripted.script(usage={"input": 100, "output": 20, "cached": 60, "cache_written": 30})
+        _, reply = read(provider)
+        assert reply.usage == Usage(input=100, output=20, cached=60, cache_written=30)
+        assert reply.request_id == "req_1"
+
+    def test_usage_may_be_missing(self, provider, scripted):
+        scripted.script(usage=None)
+        text, reply = read(provider)
+        assert (text, reply.usage, reply.stop_reason) == (DEFAULT_TEXT, None, StopReason.END)
+
+    @pytest.mark.parametrize("fault", ["end", "fin", "rst"])
+    @pytest.mark.parametrize("at", [0, 3, None])
+    def test_a_stream_without_its_marker_is_broken(self, provider, scripted, fault, at):
+        scripted.script(fault=fault, at=at)
+        text, error, reply = fail(provider)
+        assert type(error) is Broken
+        assert error.request_id == "req_1"
+        assert reply.stop_reason is None
+        assert DEFAULT_TEXT.startswith(text)
+        assert fault == "rst" or text == "".join(Script().tokens[:at])
+
+    @pytest.mark.parametrize("fault", ["fin", "rst"])
+    def test_a_connection_lost_before_the_headers_is_broken(self, provider, scripted, fault):
+        scripted.script(fault=fault, at=-1)
+        assert type(fail(provider)[1]) is Broken
+        assert scripted.calls == 1
+
+    def test_garbage_ends_it_and_keeps_the_text(self, provider, scripted):
+        scripted.script(fault="garbage", at=3)
+        text, error, _ = fail(provider)
+        assert type(error) is Broken
+        assert text == "".join(Script().tokens[:3])
+
+    def test_a_stream_cut_at_any_byte_is_never_taken_for_whole(self, way, made, monkeypatch):
+        body = Script(pieces=["Hé", " 👋"]).body(PATHS[way])
+        assert len(body) < 3000
+        whole = body.index(b"\n\n", body.index(MARKERS[way])) + 2
+        answer = SimpleNamespace(headers={}, http_response=None)
+        for cut in range(len(body) + 1):
+            monkeypatch.setattr(streaming, "reads", lambda _, cut=cut: iter([body[:cut]]))
+            reply = made[way].reply(PROMPT, "m")
+            reply._ask = lambda: nullcontext(answer)
+            texts = iter(reply)
+            if cut < whole:
+                with pytest.raises(Broken):
+                    list(texts)
+            else:
+                assert "".join(texts) == "Hé 👋"
+                assert reply.stop_reason is StopReason.END
+
+    def test_chat_is_read_from_servers_that_are_loose_about_it(self, made, monkeypatch):
+        chunks = [
+            {"choices": [], "prompt_filter_results": []},
+            {"choices": None},
+            {"choices": [{"delta": None}]},
+            {"choices": [{"delta": {"role": "assistant", "content": None, "reasoning_content": "hm"}}]},
+            {"object": "extra", "choices": [{"delta": {"content": "Hi"}, "finish_reason": ""}], "usage": {}},
+            {"choices": [{"delta": {"content": "!"}, "finish_reason": "stop"}]},
+        ]
+        body = b"".join(b"data:%s\n\n" % json.dumps(chunk).encode() for chunk in chunks)
+        monkeypatch.setattr(streaming, "reads", lambda _: iter([body]))
+        reply = made["openai-chat"].reply(PROMPT, "m")
+        reply._ask = lambda: nullcontext(SimpleNamespace(headers={}, http_response=None))
+        assert "".join(reply) == "Hi!"
+        assert (reply.stop_reason, reply.usage) == (StopReason.END, None)
+
+    @pytest.mark.parametrize("fault", ["end", "fin", "rst"])
+    def test_a_stream_cut_on_the_wire_is_never_taken_for_whole(self, way, provider, scripted, fault):
+        body = Script().body(PATHS[way], "m")
+        whole = body.index(b"\n\n", body.index(MARKERS[way])) + 2
+        for cut in range(0, whole, whole // 12):
+            scripted.script(fault=fault, at_byte=cut)
+            assert type(fail(provider)[1]) is Broken
+
+    def test_a_body_that_does_not_end_is_left_after_a_moment(self, provider, scripted, monkeypatch):
+        monkeypatch.setattr(streaming, "DRAIN_SECONDS", 0.05)
+        scripted.script(fault="hold")
+        text, reply = read(provider)
+        assert (text, reply.stop_reason) == (DEFAULT_TEXT, StopReason.END)
+        scripted.wait(cancels=1)
+
+
+class TestClose(Ways):
+    WAITS = {  # noqa: RUF012
+        "before the headers": {"before_headers": 60},
+        "before the text": {"before_text": 60},
+        "in the middle": {"fault": "silence", "at": 3},
+        "while it streams": {"rate": 1},
+    }
+
+    @pytest.mark.parametrize("wait", WAITS)
+    def test_close_from_another_greenlet_closes_the_providers_socket(self, provider, scripted, wait):
+        scripted.script(**self.WAITS[wait])
+        reply = provider.reply(PROMPT, "m")
+        reader = reading(reply)
+        scripted.wait(calls=1)
+        reply.close()
+        scripted.wait(cancels=1, open=0, timeout=1)
+        text, error = reader.get(timeout=1)
+        assert type(error) is Broken
+        assert DEFAULT_TEXT.startswith(text)
+
+    @pytest.mark.parametrize("wait", WAITS)
+    @pytest.mark.parametrize("thrown", [gevent.Timeout, gevent.GreenletExit, KeyboardInterrupt])
+    def test_an_exception_thrown_into_the_reader_passes_untouched(self, provider, scripted, wait, thrown):
+        scripted.script(**self.WAITS[wait])
+        with provider.reply(PROMPT, "m") as reply:
+            reader = reading(reply)
+            scripted.wait(calls=1)
+            exc = thrown()
+            reader.kill(exc, block=False)
+            assert reader.get(timeout=1)[1] is exc
+        scripted.wait(cancels=1, open=0, timeout=1)
+
+    def test_a_timeout_around_one_read_passes_untouched(self, provider, scripted):
+        scripted.script(fault="silence", at=0)
+        with provider.reply(PROMPT, "m") as reply:
+            texts = iter(reply)
+            next(texts)
+            with pytest.raises(gevent.Timeout), gevent.Timeout(0.02):
+                next(texts)
+        scripted.wait(cancels=1)
+
+    def test_a_dropped_reply_leaves_nothing_open(self, provider, scripted):
+        scripted.script(rate=1)
+        gc.disable()
+        try:
+            for _ in provider.reply(PROMPT, "m"):
+                break
+            scripted.wait(cancels=1, open=0, timeout=1)
+        finally:
+            gc.enable()
+
+    def test_a_reply_is_paid_once(self, provider, scripted):
+        with provider.reply(PROMPT, "m") as reply:
+            assert list(reply)
+            with pytest.raises(Broken):
+                list(reply)
+        assert scripted.calls == 1
+
+    def test_a_reply_closed_between_two_reads_closes_the_providers_socket(self, provider, scripted):
+        scripted.script(rate=1)
+        reply = provider.reply(PROMPT, "m")
+        texts = iter(reply)
+        next(texts)
+        reply.close()
+        scripted.wait(cancels=1, open=0, timeout=1)
+        with pytest.raises(Broken):
+            next(texts)
+
+    def test_a_closed_reply_leaves_no_greenlet_behind(self, provider, scripted):
+        def alive():
+            return sum(isinstance(each, greenlet) and bool(each) for each in gc.get_objects())
+
+        scripted.script(rate=1)
+        before = alive()
+        for _ in range(5):
+            with provider.reply(PROMPT, "m") as reply:
+                next(iter(reply))
+        scripted.wait(cancels=5, open=0)
+        assert alive() < before + 5
+
+    @pytest.mark.parametrize("before_end", [0, 0.02])
+    def test_replies_in_sequence_share_one_connection(self, way, scripted, before_end):
+        provider = make(way, scripted.url)
+        for pieces in (["a"], ["b"] * 50, ["c"] * 500):
+            scripted.script(pieces=pieces, before_end=before_end)
+            text, reply = read(provider)
+            assert text == "".join(pieces)
+            assert reply.usage == Usage(100, len(pieces))
+            assert "read" not in vars(reply._response.extensions["network_stream"])
+        provider.close()
+        assert (scripted.calls, scripted.connections) == (3, 1)
+
+    def test_random_closes_leave_no_connection_checked_out(self, provider, scripted):
+        chance = random.Random(7)
+        scripted.script(rate=100, before_headers=0.003, pieces=["word "] * 20, fault="silence")
+
+        def one():
+            words, enough = chance.randrange(12), Event()
+
+            def run():
+                seen = ""
+                for text in reply:
+                    seen += text
+                    if len(seen) >= 5 * words:
+                        enough.set()
+
+            with provider.reply(PROMPT, "m") as reply, suppress(Broken):
+                reader = gevent.spawn(run)
+                if words:
+                    enough.wait()
+                else:
+                    scripted.wait(calls=chance.randrange(20))
+                chance.choice([reply.close, lambda: reader.kill(block=False)])()
+                reader.get()
+
+        gevent.joinall([gevent.spawn(one) for _ in range(40)], raise_error=True)
+        scripted.wait(open=0)
+        assert 20 < scripted.calls == scripted.cancels
+        pool = provider.client._client._transport._pool
+        assert not pool._requests
+        assert all(connection.is_idle() for connection in pool.connections)
+        scripted.script()
+        assert read(provider)[0] == DEFAULT_TEXT

@@ -1,0 +1,36 @@
+"""Everything that speaks HTTP or HTML. A file is named after the URL's word."""
+
+from __future__ import annotations
+
+from flask import Flask, request
+
+import models
+from views import analyses, cancellations, deletions, documents, errors, health, live, streams
+from views.helpers import cross_site, formats, headers, hosts, limits, routes
+
+
+def register(app: Flask) -> None:
+    """Give an application its routes, its guards and its words."""
+    app.url_map.converters["id"] = routes.IdConverter
+    # The order of the guards is the order of these lines: what is refused as foreign is not counted.
+    hosts.register(app)
+    cross_site.register(app)
+    app.before_request(_connect)
+    app.teardown_request(_disconnect)
+    limits.register(app)
+    headers.register(app)
+    formats.register(app)
+    errors.register(app)
+    for view in (documents, analyses, streams, live, cancellations, deletions, health):
+        app.register_blueprint(view.blueprint)
+
+
+def _connect() -> None:
+    # Whether the process lives does not depend on its database.
+    if request.endpoint != "health.up":
+        models.database.connect(reuse_if_open=True)
+
+
+def _disconnect(error: BaseException | None) -> None:
+    if not models.database.is_closed():
+        models.database.close()

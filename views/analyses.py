@@ -1,0 +1,84 @@
+"""Analyses: ask for one, read one."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, make_response, redirect, render_template, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from analyzer.text import paragraphs
+from models import Analysis
+from views.documents import document_page
+from views.helpers.forms import AnalyzeForm
+from views.helpers.limits import analyze_limit
+from views.helpers.markdown import Blocks
+from views.helpers.pages import render_large
+from views.helpers.routes import analyzer, find_analysis, find_document, is_htmx, is_partial, person
+
+blueprint = Blueprint("analyses", __name__)
+
+
+@blueprint.post("/documents/<id:id>/analyses")
+@analyze_limit
+def create(id: int) -> BaseResponse | tuple[str, int]:
+    """Ask for an analysis: the one request that costs money."""
+    document = find_document(id)
+    form = AnalyzeForm.sent()
+    if form.error:
+        return (form.error if is_htmx() else document_page(document, form)), 422
+    analysis, is_new = analyzer().start(document, person(), *form.request)
+    if not is_htmx():
+        return redirect(url_for("live.show", id=analysis.id), 303)
+    response = make_response(
+        render_template(
+            "analyses/_created.html", **shown(analysis, "" if is_new else None), form=AnalyzeForm.new()
+        )
+    )
+    response.headers["HX-Push-Url"] = url_for("analyses.show", id=analysis.id)
+    return response
+
+
+@blueprint.get("/analyses/<id:id>")
+def show(id: int) -> str | tuple[str, int]:
+    """Show an analysis on its page; to htmx its saved partial, or 204 while it runs."""
+    if is_partial():
+        return _saved_partial(id)
+    analysis = find_analysis(id)
+    document = analysis.document
+    return render_large(
+        "analyses/show.html",
+        **shown(analysis),
+        document=document,
+        paragraphs=paragraphs(document.read()),
+        analyses=Analysis.of(document),
+        form=AnalyzeForm.like(analysis),
+    )
+
+
+@blueprint.get("/analyses/<id:id>.md")
+def export(id: int) -> Response:
+    """Return exactly the text that is stored, also while it grows."""
+    find_analysis(id)
+    saved = Analysis.saved(id)
+    response = Response(saved[1] if saved else "", mimetype="text/markdown")
+    response.headers["Content-Disposition"] = f'attachment; filename="analysis-{id}.md"'
+    return response
+
+
+def _saved_partial(id: int) -> str | tuple[str, int]:
+    analysis = Analysis.find(person(), id)
+    if analysis is None:
+        return render_template("analyses/_gone.html", id=id)
+    if analysis.is_live:
+        return "", 204
+    return render_template("analyses/_saved.html", **shown(analysis))
+
+
+def shown(analysis: Analysis, text: str | None = None) -> dict[str, object]:
+    """Return what the partial of an analysis needs: itself and its answer as far as it goes."""
+    if text is None:
+        saved = Analysis.saved(analysis.id)
+        text = saved[1] if saved else ""
+    blocks = Blocks(analysis.document.paragraphs)
+    blocks.feed(text)
+    finished, tail = blocks.finished(), blocks.tail()
+    return {"analysis": analysis, "finished": finished if analysis.is_live else finished + tail, "tail": tail}

@@ -1,0 +1,22 @@
+"""Whether this process lives, and whether it can serve."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+import models
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/up")
+def up() -> tuple[str, int, dict[str, str]]:
+    """Answer as long as the process does."""
+    return "up\n", 200, {"Content-Type": "text/plain"}
+
+
+@blueprint.get("/ready")
+def ready() -> tuple[str, int, dict[str, str]]:
+    """Answer when the database does, too."""
+    models.database.execute_sql("SELECT 1")
+    return "ready\n", 200, {"Content-Type": "text/plain"}

@@ -1,0 +1,143 @@
+"""How numbers, times and states are put in words."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
+
+from flask import Flask, url_for
+
+from analyzer.text import unwrap
+from models import Status, now
+from views.helpers.routes import analyzer
+
+STATUS_WORDS = {
+    Status.WAITING: "Waiting",
+    Status.RUNNING: "Analysing",
+    Status.COMPLETE: "Complete",
+    Status.CUT: "Cut short",
+    Status.STOPPED: "Stopped",
+    Status.INCOMPLETE: "Incomplete",
+    Status.INTERRUPTED: "Interrupted",
+    Status.DECLINED: "Declined",
+    Status.FAILED: "Failed",
+}
+
+# What happened and what to do next, by how an analysis ended.
+ENDINGS = {
+    Status.CUT: "The answer reached the length limit and stops here. Ask for less at a time to get the rest.",
+    Status.STOPPED: "Stopped. What had come is kept; nothing more was asked for.",
+    Status.INCOMPLETE: "The AI service broke off before it was done. What had come is kept. "
+    "Press Analyze to ask again.",
+    Status.INTERRUPTED: "Precis was restarted while this was being written. What had come is kept, "
+    "and nothing was asked twice. Press Analyze to ask again.",
+    Status.DECLINED: "The model declined to answer, or to go on. Try another model or another question.",
+    Status.FAILED: "Nothing came. Your document is saved. Press Analyze to try again.",
+}
+
+# The same where the reason is known and says more.
+ERRORS = {
+    "KeyRefused": "The AI service refused our key. Your document is saved. "
+    "Ask whoever runs Precis to check the key.",
+    "OutOfCredit": "The spending limit of the AI service is reached. Ask whoever runs Precis to raise it.",
+    "UnknownModel": "The AI service does not know this model. Choose another one, "
+    "and tell whoever runs Precis.",
+    "TooLong": "The document is too long for this model. Shorten it, or choose a model with a larger window.",
+    "BadRequest": "The AI service refused the request. Try another model, or tell whoever runs Precis.",
+    "Busy": "The AI service is overloaded. Wait a minute, then press Analyze to try again.",
+    "Unreachable": "Could not reach the AI service. Press Analyze to try again.",
+    "Silent": "The AI service fell silent and was given up. Press Analyze to ask again.",
+    "StorageError": "Storage is full or locked: nothing more could be saved. Tell whoever runs Precis.",
+    "Internal": "Something went wrong in Precis itself. Tell whoever runs Precis.",
+    "empty": "The model returned no text. Press Analyze to try again.",
+}
+
+
+def register(app: Flask) -> None:
+    """Give the templates these words."""
+    app.add_template_filter(status_word)
+    app.add_template_filter(ending)
+    app.add_template_filter(seconds)
+    app.add_template_filter(money)
+    app.add_template_filter(count)
+    app.add_template_filter(when)
+    app.add_template_filter(unwrap)
+    app.add_template_filter(model_name)
+    app.add_template_filter(recipe_title)
+    app.add_template_global(plural)
+    app.context_processor(_choices)
+    static = Path(app.static_folder or "static")
+    versions = {
+        file.relative_to(static).as_posix(): sha256(file.read_bytes()).hexdigest()[:10]
+        for file in static.rglob("*")
+        if file.is_file()
+    }
+
+    @app.template_global()
+    def asset(name: str) -> str:
+        """Return a static file's URL, which changes with its content, so that it can be cached for ever."""
+        return url_for("static", filename=name, v=versions[name])
+
+
+def _choices() -> dict[str, object]:
+    return {"recipes": analyzer().recipes.values(), "offered": analyzer().models}
+
+
+def model_name(model: str) -> str:
+    """Return a model's name as people know it; the offline analyst says what it is."""
+    provider, _, name = model.partition(":")
+    return "Offline extract (no AI)" if provider == "offline" else name
+
+
+def recipe_title(name: str) -> str:
+    """Return a recipe's title; one whose file is gone keeps its name."""
+    recipe = analyzer().recipes.get(name)
+    return recipe.title if recipe else name
+
+
+def status_word(status: str) -> str:
+    """Return the word for a status."""
+    return STATUS_WORDS[Status(status)]
+
+
+def ending(status: str, error: str = "") -> str:
+    """Return the sentence for how an analysis ended; none for a complete one."""
+    return ERRORS.get(error) or ENDINGS.get(Status(status), "")
+
+
+def seconds(value: float | None) -> str:
+    """Return a duration as `0.8 s`, `14 s` or `2 min 5 s`."""
+    if value is None:
+        return "–"
+    if value < 9.95:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def money(price: Decimal | None) -> str:
+    """Return a price in dollars as people say it; an unknown one is called so."""
+    if price is None:
+        return "price unknown"
+    if price == 0:
+        return "free"
+    if price < Decimal("0.01"):
+        return "under $0.01"
+    return f"about ${price:,.2f}"
+
+
+def count(number: int | None) -> str:
+    """Return a number with thousands marked."""
+    return "–" if number is None else f"{number:,}"
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """Return `1 word`, `2,000 words`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def when(time: datetime) -> str:
+    """Return a time in UTC, the day left out when it is today's."""
+    return time.strftime("%H:%M UTC" if time.date() == now().date() else "%-d %b %Y, %H:%M UTC")

@@ -1,0 +1,93 @@
+"""What the viewers of one analysis are sent: rendered once, however many watch.
+
+A message is a pure function of the text and two positions, so that any process can resume any
+viewer: the blocks that were finished between them are appended, and the open block replaces the tail.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from weakref import WeakValueDictionary
+
+from analyzer import Text
+from models import now
+from views.helpers import sse
+from views.helpers.formats import plural
+from views.helpers.markdown import Blocks
+
+# A long open block is sent whole each time, but no more often than keeps a viewer under this.
+BYTES_PER_SECOND = 40_000
+
+_open: WeakValueDictionary[int, Rendering] = WeakValueDictionary()
+
+
+class Rendering:
+    """The growing answer of one analysis as messages; shared by all its viewers in this process."""
+
+    def __init__(self, id: int, paragraphs: int, asked_at: datetime) -> None:
+        self.id = id
+        self.rests_until = 0.0
+        self._paced_to = 0
+        self._blocks = Blocks(paragraphs)
+        self._messages: dict[int | None, bytes] = {}
+        self._began = time.monotonic() - (now() - asked_at).total_seconds()
+        self._second = -1
+        self._words = 0
+        self._in_word = False
+        self._progress = ""
+
+    @classmethod
+    def of(cls, id: int, paragraphs: int, asked_at: datetime) -> Rendering:
+        """Return the rendering that this analysis' viewers share, as long as one of them holds it."""
+        rendering = _open.get(id)
+        if rendering is None:
+            rendering = _open[id] = cls(id, paragraphs, asked_at)
+        return rendering
+
+    @property
+    def position(self) -> int:
+        """The position up to which it has been fed."""
+        return self._blocks.position
+
+    def feed(self, news: Text) -> None:
+        """Take in text from any of its viewers; what is known already is passed over."""
+        new = news.position - self._blocks.position
+        if new > 0:
+            text = news.text[-new:]
+            self._blocks.feed(text)
+            self._count(text)
+            self._messages.clear()
+
+    def message(self, after: int | None) -> bytes:
+        """Return the event that brings a viewer from a position to now; None stands for no position."""
+        if after not in self._messages:
+            self._messages[after] = self._message(after)
+        return self._messages[after]
+
+    def _count(self, text: str) -> None:
+        """Put the progress in words, once a second."""
+        self._words += len(text.split()) - (self._in_word and not text[0].isspace())
+        self._in_word = not text[-1].isspace()
+        second, self._second = self._second, int(time.monotonic() - self._began)
+        words = f"{self._second} s, {plural(self._words, 'word')}" if self._second != second else ""
+        target = f'hx-target="#progress-{self.id}" hx-swap="textContent"'
+        self._progress = words and f"<hx-partial {target}>{words}</hx-partial>"
+
+    def _message(self, after: int | None) -> bytes:
+        id = self.id
+        finished = self._blocks.finished(after or 0, self.position)
+        tail = self._blocks.tail()
+        parts = [f'<hx-partial hx-target="#tail-{id}" hx-swap="innerHTML">{tail}</hx-partial>']
+        if after is None or finished:
+            swap = "innerHTML" if after is None else "beforeend"
+            parts.insert(0, f'<hx-partial hx-target="#blocks-{id}" hx-swap="{swap}">{finished}</hx-partial>')
+        if not after and self.position:
+            parts.append(f'<hx-partial hx-target="#tag-{id}" hx-swap="textContent">Analysing</hx-partial>')
+            parts.append(f'<hx-partial hx-target="#wait-{id}" hx-swap="delete"></hx-partial>')
+        parts.append(self._progress)
+        # Only those who are up to date set the pace: a late viewer must not hold them back.
+        if (after or 0) >= self._paced_to:
+            self._paced_to = self.position
+            self.rests_until = time.monotonic() + len(tail) / BYTES_PER_SECOND
+        return sse.message("".join(parts), id=self.position)

@@ -1,0 +1,53 @@
+"""How URLs are read, and who reads them."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from flask import abort, current_app, request
+from werkzeug.routing import BaseConverter
+
+from analyzer import Analyzer
+from models import Analysis, Document, User
+
+
+class IdConverter(BaseConverter):
+    """An id: ASCII digits that fit a database's integer, written in one way only."""
+
+    regex = "[1-9][0-9]{0,17}"
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+
+def analyzer() -> Analyzer:
+    """Return the application's analyzer."""
+    return cast(Analyzer, current_app.extensions["analyzer"])
+
+
+def person() -> User:
+    """Return who asks."""
+    # Without sign-in there is one, who stays the same: no query for each request.
+    if "person" not in current_app.extensions:
+        current_app.extensions["person"] = User.local()
+    return cast(User, current_app.extensions["person"])
+
+
+def find_document(id: int) -> Document:
+    """Return a document of the person who asks, or answer 404."""
+    return Document.find(person(), id) or abort(404)
+
+
+def find_analysis(id: int) -> Analysis:
+    """Return an analysis of the person who asks, or answer 404."""
+    return Analysis.find(person(), id) or abort(404)
+
+
+def is_htmx() -> bool:
+    """Whether htmx asks, so that a fragment is wanted where a page would be."""
+    return request.headers.get("HX-Request") == "true"
+
+
+def is_partial() -> bool:
+    """Whether htmx asks for a part of a page; its history and boosted links ask for whole ones."""
+    return is_htmx() and request.headers.get("HX-Request-Type") == "partial"
