@@ -1,0 +1,309 @@
+"""What stands around a measured server: the provider, the load, the pinning, and readings of CPU and memory.
+
+The server has one core to itself, everything that drives it the other. CPU is what the processes of the
+server used, user and system, without what the plain pages cost that are asked meanwhile.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx2
+
+from tests.precis import Precis, free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+PEERS = ROOT / "var/peers/bin/python"
+SERVER_CORE, DRIVER_CORE = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
+
+WORDS = "the user shall pay what is due by the first of March and nobody may copy any part of this text "
+PARAGRAPH_TOKENS = 60
+STAMP = "t0000000"
+STAMP_EVERY = 5
+
+
+def answer(tokens):
+    """Return an answer of that many tokens: paragraphs with bold words and citations, each fifth a stamp."""
+    words = [f" {word}" for word in WORDS.split()]
+    pieces = []
+    for number in range(tokens):
+        word = words[number % len(words)]
+        if number % STAMP_EVERY == 0 or number == tokens - 1:
+            word = f" {number}{STAMP}"
+        elif number % PARAGRAPH_TOKENS == 7:
+            word = f" **{word.strip()}**"
+        elif number % PARAGRAPH_TOKENS == PARAGRAPH_TOKENS - 1:
+            word = " [¶2].\n\n"
+        pieces.append(word if number % PARAGRAPH_TOKENS else word.lstrip())
+    return pieces
+
+
+@contextmanager
+def pinned(core):
+    """Start processes on one core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class Provider:
+    """The scripted provider in a process of its own."""
+
+    def __enter__(self):
+        with pinned(DRIVER_CORE):
+            self.process = subprocess.Popen(
+                [sys.executable, ROOT / "tests/scripted_provider.py"], stdout=subprocess.PIPE
+            )
+        self.openai_url = json.loads(self.process.stdout.readline())["openai_url"]
+        return self
+
+    def __exit__(self, *exc):
+        self.process.kill()
+        self.process.wait()
+
+    def script(self, tokens, rate):
+        """Say so many tokens, so many a second, the first 200 ms after the headers."""
+        script = {"pieces": answer(tokens), "rate": rate, "before_text": 0.2, "stamped": True}
+        address = self.openai_url.removesuffix("/v1") + "/control"
+        httpx2.post(address, json={"default": script}).raise_for_status()
+
+
+class Server:
+    """A server under load, whatever it is."""
+
+    watch = "/stream"
+    page = "/"
+
+    def __init__(self, name, process, port):
+        self.name = name
+        self.process = process
+        self.port = port
+
+    @property
+    def flags(self):
+        """How the load opens a stream here."""
+        return ["--watch", self.watch]
+
+    def cpu(self):
+        """Return the CPU seconds of all its processes so far."""
+        # The clock of another process, as POSIX names it: finer than the hundredths in /proc.
+        return sum(time.clock_gettime((~pid << 3) | 2) for pid in processes(self.process.pid))
+
+    def memory(self):
+        """Return its proportional share of the machine's memory in bytes."""
+        total = 0
+        for pid in processes(self.process.pid):
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            total += int(rollup.split("\nPss:", 1)[1].split()[0]) * 1024
+        return total
+
+    def wait_until_up(self, path):
+        """Wait until it answers."""
+        while True:
+            try:
+                if httpx2.get(f"http://127.0.0.1:{self.port}{path}").status_code == 200:
+                    return
+            except httpx2.TransportError:
+                pass
+            if self.process.poll() is not None:
+                raise SystemExit(f"{self.name} did not start")
+            time.sleep(0.05)
+
+    def page_seconds(self, pages=40):
+        """Return the CPU seconds of one plain page."""
+        before = self.cpu()
+        for _ in range(pages):
+            httpx2.get(
+                f"http://127.0.0.1:{self.port}{self.page}", headers={"Connection": "close"}
+            ).raise_for_status()
+        return (self.cpu() - before) / pages
+
+
+class PrecisServer(Server):
+    """Precis itself, with a document to ask about and another one to look at."""
+
+    def __init__(self, precis, name):
+        super().__init__(name, precis.process, precis.port)
+        text = "Terms of use\n\nThe user shall pay.\n\nNobody may copy this."
+        self.asked, self.page = precis.bring(text), precis.bring(text)
+
+    @property
+    def flags(self):
+        return ["--start", f"{self.asked}/analyses"]
+
+
+def processes(pid):
+    """Return a process and all its descendants."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(each for child in children for each in processes(int(child)))]
+
+
+@contextmanager
+def precis(provider, api="chat", **settings):
+    """Serve Precis; `api` is the protocol it speaks to the provider."""
+    settings = {
+        "PRECIS_MAX_RUNNING": "400",
+        "PRECIS_MODELS": "openai:bench",
+        "PRECIS_OPENAI_API": api,
+    } | settings
+    with tempfile.TemporaryDirectory() as folder, Precis(folder, provider, **settings) as running:
+        with pinned(SERVER_CORE):
+            running.start()
+        yield PrecisServer(running, f"Precis, {api}")
+
+
+@contextmanager
+def peer(provider, script, name):
+    """Serve one of the peers."""
+    port = free_port()
+    environ = os.environ | {
+        "PORT": str(port),
+        "OPENAI_BASE_URL": provider.openai_url,
+        "OPENAI_API_KEY": "test-key",
+        "BENCH_PROMPT": "Terms of use. The user shall pay. Nobody may copy this.",
+    }
+    with pinned(SERVER_CORE):
+        process = subprocess.Popen(
+            [PEERS, ROOT / "bench/peers" / script], env=environ, stderr=subprocess.DEVNULL
+        )
+    try:
+        server = Server(name, process, port)
+        server.wait_until_up("/")
+        yield server
+    finally:
+        process.kill()
+        process.wait()
+
+
+def fastapi(provider):
+    """Serve the FastAPI peer."""
+    return peer(provider, "fastapi_sse.py", "FastAPI + AsyncOpenAI")
+
+
+def floor(provider):
+    """Serve the byte proxy."""
+    return peer(provider, "byte_proxy.py", "floor: byte proxy")
+
+
+def warm(server, provider):
+    """Let a server do everything once, so that no figure holds what only a first time costs."""
+    provider.script(tokens=20, rate=50)
+    load(server, streams=30, viewers=1, ramp=0.3)
+
+
+def load(server, **flags):
+    """Put load on a server; returns what `bench.load` printed."""
+    words = [f"--{name}={value}" for name, value in flags.items()]
+    with pinned(DRIVER_CORE):
+        run = subprocess.run(
+            [sys.executable, "-m", "bench.load", str(server.port), *server.flags, *words],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    return json.loads(run.stdout)
+
+
+def measure(server, provider, *, streams, tokens=300, rate=50, viewers=1, ramp=2.0, seconds=60.0, pages=True):
+    """Run one load; returns its figures: times in milliseconds, CPU in microseconds, memory in kB."""
+    provider.script(tokens, rate)
+    page_seconds = server.page_seconds() if pages else 0
+    idle, used = server.memory(), server.cpu()
+    helpers = provider.process.pid
+    with watched(server) as most:
+        helped = time.clock_gettime((~helpers << 3) | 2)
+        found = load(
+            server,
+            streams=streams,
+            viewers=viewers,
+            ramp=ramp,
+            seconds=seconds,
+            page=server.page if pages else "",
+        )
+        helped = time.clock_gettime((~helpers << 3) | 2) - helped
+    used = server.cpu() - used
+    delivered = found["tokens"]
+    return SimpleNamespace(
+        server=server.name,
+        streams=streams,
+        viewers=viewers,
+        delivered=delivered,
+        lost=streams * viewers * tokens - delivered,
+        unfinished=found["unfinished"] + found["errors"],
+        cpu=(used - page_seconds * len(found["pages"])) / max(delivered, 1) * 1e6,
+        seconds=used,
+        busy=used / found["seconds"],
+        helpers_busy=found["busy"] + helped / found["seconds"],
+        first_p50=at(found["first"], 0.5),
+        first_p95=at(found["first"], 0.95),
+        late_p50=at(found["latencies"], 0.5),
+        late_p99=at(found["latencies"], 0.99),
+        page_p50=at(found["pages"], 0.5),
+        page_p95=at(found["pages"], 0.95),
+        memory=max(0, most.memory - idle) / (streams * viewers) / 1000,
+        bytes=found["bytes"] / max(delivered, 1),
+    )
+
+
+@contextmanager
+def watched(server):
+    """Note the most memory a server has while the block lasts."""
+    most = SimpleNamespace(memory=0)
+    over = threading.Event()
+
+    def watch():
+        while not over.wait(0.5):
+            most.memory = max(most.memory, server.memory())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield most
+    finally:
+        over.set()
+        thread.join()
+
+
+def at(values, share):
+    """Return a percentile of sorted seconds, in milliseconds."""
+    return values[min(len(values) - 1, int(len(values) * share))] * 1000 if values else float("nan")
+
+
+COLUMNS = {
+    "server": ("server", "{:<24}"),
+    "streams": ("streams", "{:>7}"),
+    "viewers": ("viewers", "{:>7}"),
+    "cpu": ("us/token", "{:>8.1f}"),
+    "first_p50": ("first p50", "{:>9.1f}"),
+    "first_p95": ("p95 ms", "{:>7.1f}"),
+    "late_p50": ("late p50", "{:>8.1f}"),
+    "late_p99": ("p99 ms", "{:>7.1f}"),
+    "page_p50": ("page p50", "{:>8.1f}"),
+    "page_p95": ("p95 ms", "{:>7.1f}"),
+    "memory": ("kB/stream", "{:>9.0f}"),
+    "busy": ("core", "{:>5.0%}"),
+    "helpers_busy": ("load", "{:>5.0%}"),
+    "bytes": ("B/token", "{:>7.0f}"),
+    "lost": ("lost", "{:>6}"),
+}
+
+
+def heading():
+    """Print the names of the columns."""
+    print(" ".join(f"{title:{form[2:].split('.')[0].rstrip('}')}}" for title, form in COLUMNS.values()))
+
+
+def show(figures):
+    """Print one line of figures."""
+    print(" ".join(form.format(getattr(figures, name)) for name, (_, form) in COLUMNS.items()), flush=True)
