@@ -43,6 +43,7 @@ var/peers/installed: bench/requirements.txt
 lock:
 	uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url -o requirements.txt
 	uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url -c requirements.txt -o requirements-dev.txt
+	uv pip compile --quiet bench/requirements.in --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url -o bench/requirements.txt
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Precis: paste a document, press Enter, and watch an analysis arrive and stay.
+"""Precis: open a document, press Enter, and watch an analysis arrive and stay.
 
 `python app.py` brings the database up to date and serves. Each process is made by `create_app`.
 """
@@ -11,6 +11,7 @@ monkey.patch_all()
 import sys  # noqa: E402
 
 from flask import Flask  # noqa: E402
+from peewee import DatabaseError  # noqa: E402
 from werkzeug.middleware.proxy_fix import ProxyFix  # noqa: E402
 
 import config  # noqa: E402
@@ -103,6 +104,8 @@ def main() -> None:
         server.serve(settings, make_analyzer(settings).models, create_app)
     except (ConfigError, RecipeError, models.DatabaseInUse) as error:
         sys.exit(f"precis: {error}")
+    except (models.StorageError, DatabaseError) as error:
+        sys.exit(f"precis: {settings.database_file} cannot be used: {error}.")
 
 
 if __name__ == "__main__":

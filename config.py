@@ -44,13 +44,13 @@ class Settings(BaseSettings):
         description="Where everything is kept: `sqlite:///relative/path` or `sqlite:////absolute/path`.",
     )
     secret_key: str = Field(
-        "", alias="PRECIS_SECRET_KEY", description="Key that signs cookies; none are set without sign-in."
+        "", alias="PRECIS_SECRET_KEY", description="Key that signs cookies; without sign-in there are none."
     )
     models: Words = Field(
         (),
         alias="PRECIS_MODELS",
         description="Models on offer, `provider:model`, comma-separated, the first is the default; "
-        "empty: a current general model of each provider that has a key, then `offline`.",
+        "empty: a current general model of each provider with a key or base URL, then `offline`.",
     )
     openai_api_key: str = Field("", alias="OPENAI_API_KEY", description="Key for OpenAI.")
     openai_base_url: str = Field(
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     analyze_limit: str = Field(
         "5 per minute",
         alias="PRECIS_ANALYZE_LIMIT",
-        description="How often a person may start an analysis; empty: no limit.",
+        description="How often one address may start an analysis; empty: no limit.",
     )
     max_running: int = Field(
         200, ge=1, alias="PRECIS_MAX_RUNNING", description="Analyses one process runs at a time; more wait."
@@ -87,6 +87,15 @@ class Settings(BaseSettings):
     )
     grace_seconds: float = Field(
         5, ge=0, alias="PRECIS_GRACE_SECONDS", description="Time running analyses get to finish at a stop."
+    )
+    workers: int = Field(
+        1, ge=1, alias="PRECIS_WORKERS", description="Processes that serve; with SQLite there is one."
+    )
+    role: Literal["all"] = Field(
+        "all", alias="PRECIS_ROLE", description="What a process does: `all`, which is serve and run."
+    )
+    auth: Literal["none"] = Field(
+        "none", alias="PRECIS_AUTH", description="How people sign in: `none`, one local person."
     )
     trusted_proxies: int = Field(
         0, ge=0, alias="PRECIS_TRUSTED_PROXIES", description="Proxies in front whose headers are believed."
@@ -113,6 +122,13 @@ class Settings(BaseSettings):
         if value.strip():
             parse_many(value)
         return value.strip()
+
+    @field_validator("workers")
+    @classmethod
+    def _one_worker(cls, value: int) -> int:
+        if value != 1:
+            raise ValueError("must be 1: several processes cannot share a SQLite file")
+        return value
 
     @field_validator("database_url")
     @classmethod

@@ -2,10 +2,11 @@
 
 An analysis moves one way only, by the named methods of `Analysis`:
 
-    waiting ──claim_next──> running ──end──> complete, cut, stopped, incomplete, declined, failed
-       └──────stop────────> stopped ──(its process died)──> interrupted
+    waiting ──claim_next──> running ──commit──> complete, cut, stopped, incomplete, interrupted,
+       └──stop──> stopped      │                 declined, failed
+                               └──interrupt_abandoned (its worker is dead)──> interrupted
 
-Each is one guarded UPDATE, so that of two that race exactly one wins.
+Each is one write transaction that looks at the status first, so that of two that race exactly one wins.
 """
 
 from __future__ import annotations
@@ -224,6 +225,11 @@ class Document(Record):
         """Return a person's newest documents, without their texts."""
         return list(cls.select(*_light(cls)).where(cls.owner == owner).order_by(cls.id.desc()).limit(limit))
 
+    @classmethod
+    def of(cls, analysis: Analysis) -> Document:
+        """Return an analysis' document with its text."""
+        return cls.get_by_id(analysis.document_id)
+
     def read(self) -> str:
         """Return the text, which may be megabytes and is loaded by nothing else."""
         return Document.select(Document.text).where(Document.id == self.id).scalar()
@@ -382,6 +388,15 @@ class Analysis(Record):
     # Living
 
     @classmethod
+    def waiting(cls) -> list[int]:
+        """Return the ids of those that wait, the longest waiting first."""
+        with connected():
+            return [
+                id
+                for (id,) in cls.select(cls.id).where(cls.status == Status.WAITING).order_by(cls.id).tuples()
+            ]
+
+    @classmethod
     @saving
     def claim_next(cls, worker: str, lease_seconds: float) -> Analysis | None:
         """Take the analysis that has waited longest, for `worker` to run; None if none waits."""
@@ -468,11 +483,9 @@ class Analysis(Record):
         return cls.update(status=status, ended_at=now(), lease_until=None, **fields).where(cls.id == id)
 
     @saving
-    def delete_one(self) -> bool:
-        """Delete the analysis; returns whether it had not ended."""
-        live = Analysis.select().where(Analysis.id == self.id, Analysis.status.in_(LIVE)).exists()
+    def delete_one(self) -> None:
+        """Delete the analysis, whatever its state."""
         self.delete_instance()
-        return live
 
 
 class Piece(Model):

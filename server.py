@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import resource
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -36,10 +38,13 @@ class Server(BaseApplication):
             # A connection that waits this long for its next request is closed; a drained one holds
             # the worker's end as long.
             "keepalive": 5,
+            # No header of a client's may move the application to another path.
+            "forwarder_headers": "",
             # A worker whose hub stands still this long is killed, with all its streams.
             "timeout": 30,
             "graceful_timeout": int(self.settings.grace_seconds) + 5,
             "control_socket_disable": True,
+            "when_ready": end_in_order,
             "post_worker_init": begin,
             "worker_exit": end,
             "loglevel": "warning",
@@ -52,7 +57,8 @@ class Server(BaseApplication):
         """Make the application, in the worker."""
         app = self.make_app(self.settings)
         # Held until the process dies, however it dies.
-        self.lock = models.hold(self.settings.database_file)
+        # After SIGHUP the last worker finishes first.
+        self.lock = models.hold(self.settings.database_file, self.settings.grace_seconds + 10)
         return app
 
 
@@ -68,10 +74,20 @@ def serve(settings: Settings, offered: tuple[str, ...], make_app: MakeApp) -> No
     Server(settings, make_app).run()
 
 
+def end_in_order(arbiter: Any) -> None:
+    """Let Ctrl-C end the server as a service manager does, and let no signal add a worker."""
+    arbiter.handle_int = arbiter.handle_term
+    # A second worker could never get the database: it would fail to boot and end the server.
+    signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+
+
 def begin(worker: Any) -> None:
     """Begin the analyzer in a new worker, and end it with the worker."""
     analyzer: Analyzer = worker.wsgi.extensions["analyzer"]
-    analyzer.begin()
+    if interrupted := analyzer.begin():
+        worker.log.warning("ended as interrupted what the last worker left: %s", interrupted)
+    # Ctrl-C reaches all processes of a terminal; the worker waits to be told by its parent.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker.drained = gevent.spawn(drain_at_end, worker, analyzer)
     # What is loaded by now lives for ever: a full collection of it would stall every stream.
     gc.collect()
@@ -83,11 +99,15 @@ def drain_at_end(worker: Any, analyzer: Analyzer) -> None:
     """Wait for the worker to be told to end, then end its streams: gunicorn would only wait for them."""
     while worker.alive:
         gevent.sleep(0.1)
-    analyzer.drain(worker.app.settings.grace_seconds)
+    # Without its parent nothing is waited for: a successor may be asking for the database already.
+    is_orphan = os.getppid() != worker.ppid
+    analyzer.drain(0 if is_orphan else worker.app.settings.grace_seconds)
 
 
 def end(_server: Any, worker: Any) -> None:
     """Wait for what still runs: without connections left, gunicorn would end its worker at once."""
+    # An orphan exits without having been told to.
+    worker.alive = False
     if drained := getattr(worker, "drained", None):
         drained.join()
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 
 import gevent
 from gevent.event import Event
 
 from analyzer import prompt
-from analyzer.prompt import Recipe
+from analyzer.prompt import Recipe, UnknownRecipe
 from analyzer.runner import Limits, Runner
 from analyzer.token_log import Ended, Text, TokenLog, Viewer
 from models import Analysis, Document, Status, StorageError, User, connected
 from providers.base import Provider, Unconfigured
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["Analyzer", "Ended", "Limits", "Recipe", "Text", "Viewer"]
 
@@ -51,6 +53,7 @@ class Analyzer:
         self._runners: dict[int, Runner] = {}
         self._room = Event()
         self._draining = False
+        self._in_charge = False
 
     def begin(self) -> list[int]:
         """Take over as the one worker of this database and run what waits.
@@ -58,12 +61,17 @@ class Analyzer:
         Ends as interrupted what a dead worker left running, and returns those ids: nothing is ever
         run twice by itself, because a second run is a second bill.
         """
-        interrupted = Analysis.interrupt_abandoned(self.worker)
+        interrupted: list[int] = []
         self.log.start()
         for provider in self.providers.values():
             provider.warm()
+        try:
+            interrupted = self._take_over()
+            self._run_waiting()
+        except StorageError as error:
+            # While nothing can be saved people can still read; the dispatcher tries again.
+            logger.error("could not take over: %s", error)
         self._dispatcher = gevent.spawn(self._dispatch_forever)
-        self._run_waiting()
         return interrupted
 
     def start(
@@ -95,11 +103,11 @@ class Analyzer:
 
     def cancel(self, id: int) -> None:
         """Stop an analysis and keep its text; without effect on one that has ended."""
-        found = Analysis.stop(id)
-        if found is Status.WAITING:
-            self.log.conclude(id, Status.STOPPED)
-        elif found is Status.RUNNING and (runner := self._runners.get(id)):
+        # First what costs money, then what is written: the database may keep us waiting.
+        if runner := self._runners.get(id):
             runner.stop()
+        if Analysis.stop(id) is Status.WAITING:
+            self.log.conclude(id, Status.STOPPED)
 
     def observe(self, id: int, after: int, viewer: Viewer) -> Iterator[Text | Ended]:
         """Yield an analysis' text from position `after` as it is saved, then its ending; see `TokenLog`."""
@@ -139,8 +147,20 @@ class Analyzer:
             # Not for ever: what could not be claimed while the database was locked is still there.
             self._room.wait(self.LOOK_SECONDS)
             self._room.clear()
-            with suppress(StorageError):
+            try:
+                if not self._in_charge:
+                    self._take_over()
                 self._run_waiting()
+            except Exception:
+                # Whatever it was, those who wait need a dispatcher.
+                logger.exception("could not look for what waits")
+
+    def _take_over(self) -> list[int]:
+        interrupted = Analysis.interrupt_abandoned(self.worker)
+        for id in Analysis.waiting():
+            self.log.open(id)
+        self._in_charge = True
+        return interrupted
 
     def _run_waiting(self) -> None:
         with connected():
@@ -172,12 +192,9 @@ class Analyzer:
         del self._runners[id]
 
     def _prompt(self, analysis: Analysis) -> prompt.Prompt:
+        if analysis.recipe not in self.recipes:
+            raise UnknownRecipe(analysis.recipe)
         with connected():
-            title, text = analysis.document.title, analysis.document.read()
-        return prompt.build(
-            self.recipes[analysis.recipe],
-            title,
-            text,
-            analysis.question,
-            self.max_output_tokens,
-        )
+            document = Document.of(analysis)
+        recipe = self.recipes[analysis.recipe]
+        return prompt.build(recipe, document.title, document.text, analysis.question, self.max_output_tokens)

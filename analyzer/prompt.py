@@ -39,6 +39,10 @@ class RecipeError(Exception):
     """A recipe's file cannot be read; the message names the file and what is missing."""
 
 
+class UnknownRecipe(Exception):
+    """A recipe is no longer there that was when an analysis was asked for."""
+
+
 def load_recipes(folder: Path) -> dict[str, Recipe]:
     """Read a folder of Markdown files, one per recipe, in their order.
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import gevent
 
+from analyzer.prompt import UnknownRecipe
 from analyzer.token_log import LeaseLost, TokenLog
 from models import Status, StorageError
-from providers.base import Prompt, Provider, ProviderError, Reply, StopReason
+from providers.base import Broken, Prompt, Provider, ProviderError, Reply, StopReason
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 BY_STOP_REASON = {
     StopReason.END: Status.COMPLETE,
@@ -85,49 +87,53 @@ class Runner:
         reply: Reply | None = None
         status, error, request_id = Status.FAILED, "", None
         try:
-            with self.provider.reply(self.prompt(), self.model) as reply:
-                for text in self._texts(reply):
+            reply = self.provider.reply(self.prompt(), self.model)
+            with reply, closing(self._texts(reply)) as texts:
+                for text in texts:
                     self.log.append(self.id, text)
                     self._began = True
-            status = BY_STOP_REASON[reply.stop_reason or StopReason.END]
+            if reply.stop_reason is None:
+                raise Broken("no stop reason")
+            status = BY_STOP_REASON[reply.stop_reason]
             if status is Status.COMPLETE and not self._began:
                 status, error = Status.FAILED, "empty"
         except _Interrupt as interrupt:
             status = interrupt.status
         except LeaseLost:
-            log.warning("analysis %s: its lease is gone", self.id)
+            logger.warning("analysis %s: its lease is gone", self.id)
             return
-        except (ProviderError, StorageError) as failure:
+        except (ProviderError, StorageError, UnknownRecipe) as failure:
             status, error = self._failed(), type(failure).__name__
             request_id = getattr(failure, "request_id", None)
-            log.warning("analysis %s: %s %s", self.id, error, request_id or "")
+            logger.warning("analysis %s: %s %s", self.id, error, request_id or "")
         except gevent.Timeout:
             status, error = self._failed(), "Silent"
-            log.warning("analysis %s: the provider fell silent", self.id)
+            logger.warning("analysis %s: the provider fell silent", self.id)
         except Exception:
             status, error = self._failed(), "Internal"
-            log.exception("analysis %s: a fault of our own", self.id)
+            logger.exception("analysis %s: a fault of our own", self.id)
         self._end(status, error, reply, request_id)
 
     def _failed(self) -> Status:
         return Status.INCOMPLETE if self._began else Status.FAILED
 
-    def _texts(self, reply: Reply) -> Iterator[str]:
+    def _texts(self, reply: Reply) -> Generator[str, None, None]:
         """Yield the reply's text, each wait for it bounded and open to `stop`."""
-        texts = iter(reply)
         started = heard = time.monotonic()
-        while True:
-            patience = self.limits.gap if self._began else self.limits.first_token
-            deadline = min(heard + patience, started + self.limits.total)
-            text = self._wait_for(texts, deadline - time.monotonic())
-            if text is None:
-                return
-            if text:
-                yield text
-            else:
-                gevent.sleep(0)
-            if text or self._began:
-                heard = time.monotonic()
+        # Closed here and now: left to the collector it would be closed in whatever greenlet collects.
+        with closing(iter(reply)) as texts:
+            while True:
+                patience = self.limits.gap if self._began else self.limits.first_token
+                deadline = min(heard + patience, started + self.limits.total)
+                text = self._wait_for(texts, deadline - time.monotonic())
+                if text is None:
+                    return
+                if text:
+                    yield text
+                else:
+                    gevent.sleep(0)
+                if text or self._began:
+                    heard = time.monotonic()
 
     def _wait_for(self, texts: Iterator[str], seconds: float) -> str | None:
         if self._interrupt:
@@ -166,3 +172,7 @@ class Runner:
             except StorageError:
                 # What was shown is saved; how it ended is not yet. The lease holds while we try again.
                 gevent.sleep(1)
+            except Exception:
+                # Something in these fields cannot be stored: an ending without them is better than none.
+                logger.exception("analysis %s: its details cannot be saved", self.id)
+                fields = {"status": status, "error": "Internal"}

@@ -39,10 +39,10 @@ class Door:
             chunk, self._held = chunk[:-1], chunk[-1]
         return clean(chunk)
 
-    def close(self) -> str:
-        """Return what was still held back."""
-        held, self._held = self._held, ""
-        return clean(held)
+    @property
+    def rest(self) -> str:
+        """What is still held back, clean, as if nothing were to follow."""
+        return clean(self._held)
 
 
 def paragraphs(text: str) -> list[str]:
@@ -72,6 +72,7 @@ def guess_title(text: str) -> str:
 
 def as_title(words: str) -> str:
     """Return words as a label of one line: no control or direction marks, at most 120 characters."""
-    shown = "".join(char if char.isprintable() else " " for char in clean(words))
+    # A first line may be megabytes long, and this goes letter by letter.
+    shown = "".join(char if char.isprintable() else " " for char in clean(words[:2000]))
     title = " ".join(shown.split())
     return title if len(title) <= TITLE_LENGTH else title[: TITLE_LENGTH - 1].rstrip() + "…"

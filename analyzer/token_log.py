@@ -18,7 +18,7 @@ from gevent.event import AsyncResult, Event
 from analyzer.text import Door
 from models import ENDINGS, Analysis, Status, connected
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class LeaseLost(Exception):
@@ -127,6 +127,7 @@ class TokenLog:
         self._saved: list[_Batch] = []
         self._pending = Event()
         self._urgent = Event()
+        self._dismissed = False
 
     def start(self) -> None:
         """Begin to commit, in a greenlet of its own."""
@@ -147,7 +148,7 @@ class TokenLog:
 
         Raises `LeaseLost` when the analysis is no longer ours and `StorageError` when nothing can be saved.
         """
-        live = self._live[id]
+        live = self._owned(id)
         text = live.door.pass_in(text)
         if text:
             self._submit(id, live, text)
@@ -155,18 +156,11 @@ class TokenLog:
 
     def end(self, id: int, **fields: Any) -> None:
         """Save an answer's whole text and how it ended (`status` and other columns), then announce it."""
-        live = self._live[id]
-        held = live.door.close()
-        text = live.since(0) + held
+        live = self._owned(id)
+        text = live.since(0) + live.door.rest
         self._batch.endings[id] = {**fields, "text": text, "words": len(text.split())}
-        if held:
-            self._submit(id, live, held)
         self._pending.set()
         self._wait(id)
-
-    def text_of(self, id: int) -> str:
-        """Return the saved text of a live analysis."""
-        return self._live[id].since(0)
 
     def forget(self, id: int) -> None:
         """Tell the viewers of a deleted analysis that it is gone."""
@@ -194,7 +188,7 @@ class TokenLog:
             text = live.since(after)
             after += len(text)
             yield Text(after, text)
-            while not viewer.has_left:
+            while not (viewer.has_left or self._dismissed):
                 viewer.news.clear()
                 if text := live.since(after):
                     after += len(text)
@@ -208,14 +202,15 @@ class TokenLog:
             live.viewers.discard(viewer)
 
     def dismiss(self) -> None:
-        """Send all viewers away."""
+        """Send all viewers away, those too who come from now on."""
+        self._dismissed = True
         for live in self._live.values():
             for viewer in live.viewers:
                 viewer.leave()
 
     def _observe_saved(self, id: int, after: int, viewer: Viewer) -> Iterator[Text | Ended]:
         due = 0.0
-        while not viewer.has_left:
+        while not (viewer.has_left or self._dismissed):
             found = Analysis.saved(id, after)
             if found is None:
                 yield Ended(None)
@@ -231,6 +226,12 @@ class TokenLog:
             viewer.news.wait(self.POLL_SECONDS)
 
     # Committing
+
+    def _owned(self, id: int) -> _Live:
+        live = self._live.get(id)
+        if live is None:
+            raise LeaseLost(id)
+        return live
 
     def _submit(self, id: int, live: _Live, text: str) -> None:
         self._batch.pieces.append((id, live.submitted, text))
@@ -275,7 +276,7 @@ class TokenLog:
             batch.held = Analysis.commit(self.worker, batch.pieces, batch.endings, lease_seconds)
         except Exception as error:
             # Whoever waits must hear of it, and the next batch must find a committer.
-            log.exception("nothing could be saved")
+            logger.exception("nothing could be saved")
             batch.saved.set_exception(error)
             return
         self._saved.append(batch)
@@ -284,7 +285,10 @@ class TokenLog:
                 live.add(text)
                 live.announce()
         for id in batch.held & batch.endings.keys():
-            self._finish(id, Ended(batch.endings[id]["status"]))
+            ending = batch.endings[id]
+            if (live := self._live.get(id)) and (rest := ending["text"][live.position :]):
+                live.add(rest)
+            self._finish(id, Ended(ending["status"]))
 
     def _finish(self, id: int, ended: Ended) -> None:
         if live := self._live.pop(id, None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
-from providers.base import Broken, Busy, OutOfCredit, Prompt, ProviderError, Reply, StopReason, Usage
+from providers.base import Broken, Busy, OutOfCredit, Prompt, ProviderError, Reply, StopReason, Usage, tokens
 from providers.streaming import StreamingProvider, StreamingReply, decode
 
 DEFAULT_MODEL = "claude-sonnet-5-5"
@@ -25,7 +25,12 @@ class Anthropic(StreamingProvider):
 
         self.sdk_error = anthropic.AnthropicError
         client = anthropic.Anthropic(
-            api_key=self._api_key, base_url=self._base_url, timeout=self._timeout, max_retries=0
+            api_key=self._api_key,
+            base_url=self._base_url,
+            timeout=self._timeout,
+            max_retries=0,
+            # A redirect would send the document to another host, or pay twice.
+            http_client=anthropic.DefaultHttpxClient(follow_redirects=False),
         )
         # The SDK imports this when it is first touched.
         _ = client.messages
@@ -90,7 +95,7 @@ class MessagesReply(StreamingReply):
 
     def _count(self, usage: dict[str, int | None] | None) -> None:
         # Later figures are totals that replace the earlier ones; what they leave out stays.
-        self._tokens |= {name: count for name, count in (usage or {}).items() if count is not None}
+        self._tokens |= {name: tokens(count) for name, count in (usage or {}).items() if count is not None}
         if not self._tokens:
             return
         cached = self._tokens.get("cache_read_input_tokens", 0)

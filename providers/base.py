@@ -16,7 +16,7 @@ What is vendor-shaped stops in the adapter: the rest of Precis knows only these 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -50,6 +50,11 @@ class Usage:
     output: int
     cached: int = 0
     cache_written: int = 0
+
+
+def tokens(count: object) -> int:
+    """Return a vendor's count as a number of tokens; what cannot be one counts as none."""
+    return count if isinstance(count, int) and 0 <= count < 2**31 else 0
 
 
 class StopReason(StrEnum):
@@ -123,7 +128,7 @@ class Reply(ABC):
     request_id: str | None = None
 
     @abstractmethod
-    def __iter__(self) -> Iterator[str]: ...
+    def __iter__(self) -> Generator[str, None, None]: ...
 
     @abstractmethod
     def close(self) -> None:

@@ -7,7 +7,7 @@ every promise of `Reply`, so that what works with it works with a language model
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from decimal import Decimal
 from itertools import chain
 
@@ -41,7 +41,7 @@ class _ExtractiveReply(Reply):
         self._prompt = prompt
         self._closed = False
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Generator[str, None, None]:
         document = Document(self._prompt.paragraphs)
         written = work = 0
         # The closing 0 is work for nobody: a reply closed after its last text must not seem whole.

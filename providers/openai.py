@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from providers.base import Broken, Prompt, Reply, StopReason, Usage
+from providers.base import Broken, Prompt, Reply, StopReason, Usage, tokens
 from providers.streaming import StreamingProvider, StreamingReply, decode
 
 DEFAULT_MODEL = "gpt-6.1-sol"
@@ -40,7 +40,12 @@ class OpenAI(StreamingProvider):
 
         self.sdk_error = openai.OpenAIError
         client = openai.OpenAI(
-            api_key=self._api_key, base_url=self._base_url, timeout=self._timeout, max_retries=0
+            api_key=self._api_key,
+            base_url=self._base_url,
+            timeout=self._timeout,
+            max_retries=0,
+            # A redirect would send the document to another host, or pay twice.
+            http_client=openai.DefaultHttpxClient(follow_redirects=False),
         )
         # The SDK imports these when they are first touched.
         _ = client.responses, client.chat.completions
@@ -164,8 +169,8 @@ def _usage(usage: dict[str, Any] | None, input_name: str, output_name: str) -> U
         return None
     details = usage.get(f"{input_name}_details") or {}
     return Usage(
-        input=usage.get(input_name) or 0,
-        output=usage.get(output_name) or 0,
-        cached=details.get("cached_tokens") or 0,
-        cache_written=details.get("cache_write_tokens") or 0,
+        input=tokens(usage.get(input_name)),
+        output=tokens(usage.get(output_name)),
+        cached=tokens(details.get("cached_tokens")),
+        cache_written=tokens(details.get("cache_write_tokens")),
     )

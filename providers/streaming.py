@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, closing, suppress
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,7 +51,7 @@ NO_CONNECTION = (
 )
 
 
-def reads(response: httpx2.Response) -> Iterator[bytes]:
+def reads(response: httpx2.Response) -> Generator[bytes, None, None]:
     """Yield the body in the pieces in which the network brings it.
 
     `iter_bytes` gives one piece per HTTP chunk, which is one per token, and cannot tell whether the
@@ -204,16 +204,15 @@ class StreamingReply(Reply):
     def _read(self, data: bytes) -> str:
         """Return the text of one event."""
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Generator[str, None, None]:
         if self._closed or self._asked:
             raise Broken("the reply is closed or was read before")
         self._asked = True
         self._reader = getcurrent()
         try:
-            with self._ask() as answer:
+            with self._ask() as answer, closing(reads(answer.http_response)) as chunks:
                 self._response = answer.http_response
                 self.request_id = answer.headers.get(self.request_id_header)
-                chunks = reads(answer.http_response)
                 for chunk in chunks:
                     text = self._take(chunk)
                     self._reader = None
@@ -260,7 +259,7 @@ class StreamingReply(Reply):
             self._failure = failure
         except FAILURES as exc:
             self._failure = self._error(exc)
-        return "".join(texts)
+        return "".join(text for text in texts if isinstance(text, str))
 
     def _drain(self, chunks: Iterator[bytes]) -> str:
         # A body that is not read to its end costs the connection, and usage may come after the marker.

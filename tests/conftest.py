@@ -6,7 +6,9 @@ monkey.patch_all()
 
 import os  # noqa: E402
 import socket  # noqa: E402
+from traceback import walk_tb  # noqa: E402
 
+import gevent  # noqa: E402
 import pytest  # noqa: E402
 
 import config  # noqa: E402
@@ -30,6 +32,23 @@ def _loopback_only(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def _no_greenlet_dies_unheard(monkeypatch):
+    """Fail a test in which one of the product's greenlets died, which gevent would only print."""
+    hub, died = gevent.get_hub(), []
+
+    def remember(context, kind, error, traceback):
+        # The first frame is gevent's own, the second the greenlet's function.
+        frames = [frame.f_code.co_filename for frame, _ in walk_tb(traceback)]
+        is_ours = not any("/tests/" in file for file in frames[:2])
+        if is_ours and not issubclass(kind, gevent.GreenletExit | SystemExit):
+            died.append((context, error))
+
+    monkeypatch.setattr(hub, "handle_error", remember)
+    yield
+    assert not died
 
 
 @pytest.fixture

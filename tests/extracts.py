@@ -57,6 +57,34 @@ Gemäß § 551 Abs. 3 BGB hat der Vermieter die Kaution getrennt anzulegen. Der 
 """
 
 
+README = """\
+[![Build](https://img.example/Workflow/administration.svg)](https://ci.example/administration) ![Workflow Status](https://img.shields.example/b.svg)
+
+<p align="center"><img src="https://img.example/administration.png" alt="Logo"></p>
+
+# Harbour
+
+Harbour is a tool that keeps the configuration of many machines in one place. Each machine reads its part of
+the configuration when it starts, and tells Harbour what it did with it.
+
+- [You must see Installation](#installation)
+- [Please see the Configuration](#configuration) &nbsp; [Chat](https://chat.example/administration)
+
+Installation . . . . . . . . . . . must see page 12
+
+## Configuration
+
+The [lock file](https://readthedocs.example/administration/lock) must be writable for `harbour`. See the
+[manual of daily tasks](https://readthedocs.example/administration) if it is not, and read it well.
+
+| Plan | You must pay the price |
+|------|-------|
+| Enterprise | must pay £500 by 3 March 2025 |
+
+[manual]: https://readthedocs.example/administration/manual
+"""
+
+
 HOSTILE = """\
 # Not a heading in the answer, said the author of this very odd sentence.
 

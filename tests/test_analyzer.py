@@ -3,11 +3,13 @@
 import gevent
 import pytest
 from gevent.event import Event
+from peewee import SqliteDatabase
 
 import models
 from analyzer import Ended, Limits, Viewer
 from app import make_analyzer
 from models import Analysis, Document, Piece, Status, User
+from providers.base import Reply
 
 MODELS = ["openai:gpt-6-sol", "anthropic:claude-sonnet-5-5", "offline:extractive"]
 PAID = MODELS[:2]
@@ -281,7 +283,8 @@ def test_a_fault_of_our_own_ends_as_failed_and_is_logged(analyzer, ask, provider
 
 
 def test_an_ending_that_cannot_be_saved_yet_is_saved_later(analyzer, ask, provider, monkeypatch):
-    provider.script(text="one two", rate=50)
+    # The last line end is held back until it is known what follows.
+    provider.script(text="one two\r", rate=50)
     commit, failed = Analysis.commit, Event()
 
     def full_once(worker, pieces, endings, lease=None):
@@ -293,5 +296,114 @@ def test_an_ending_that_cannot_be_saved_yet_is_saved_later(analyzer, ask, provid
     monkeypatch.setattr(Analysis, "commit", full_once)
     id = ask()
 
-    assert watch(analyzer, id) == ("one two", Status.COMPLETE)
+    assert watch(analyzer, id) == ("one two\n", Status.COMPLETE)
+    assert Analysis.get_by_id(id).text == "one two\n"
     assert failed.is_set()
+
+
+@pytest.mark.parametrize("count", [10**30, -1, float("inf")], ids=str)
+@pytest.mark.parametrize("model", PAID)
+def test_a_count_of_tokens_that_cannot_be_is_none_and_harms_nobody(analyzer, ask, provider, model, count):
+    provider.script(text="one two", usage={"input": count, "output": count})
+    ids = [ask(model), ask(model)]
+
+    assert [watch(analyzer, id) for id in ids] == [("one two", Status.COMPLETE)] * 2
+    assert {Analysis.get_by_id(id).input_tokens for id in ids} <= {0, None}
+
+
+def test_an_ending_whose_details_cannot_be_stored_is_still_an_ending(analyzer, ask, monkeypatch):
+    monkeypatch.setattr(analyzer.providers["offline"], "price", lambda *_: {})
+    id = ask("offline:extractive")
+
+    text, status = watch(analyzer, id)
+
+    assert (status, Analysis.get_by_id(id).text) == (Status.COMPLETE, text)
+
+
+@pytest.mark.parametrize("model", PAID)
+def test_a_redirect_is_not_followed(analyzer, ask, provider, model):
+    provider.script(status=307, headers={"Location": "/v1/messages"})
+    id = ask(model)
+
+    assert watch(analyzer, id)[1] is Status.FAILED
+    assert provider.state()["calls"] == 1
+
+
+def test_stop_does_not_wait_for_a_locked_database_to_close_the_call(analyzer, ask, provider):
+    provider.script(text="one two three", fault="silence", at=1)
+    id = ask()
+    first_text(analyzer, id)
+    other = SqliteDatabase(models.database.database, timeout=0)
+    other.connect()
+    other.execute_sql("BEGIN IMMEDIATE")
+    stop = gevent.spawn(analyzer.cancel, id)
+
+    provider.wait(timeout=5, cancels=1, open=0)
+    assert not stop.ready()
+    other.execute_sql("COMMIT")
+    other.close()
+    stop.get()
+
+    assert watch(analyzer, id)[1] is Status.STOPPED
+
+
+def test_a_worker_that_finds_the_database_locked_takes_over_later(
+    analyzer, settings, paper, provider, monkeypatch
+):
+    analyzer.drain(0)
+    dead = Analysis.ask(paper, paper.owner, "brief", PAID[0])[0].id
+    Analysis.claim_next("dead", 15)
+    interrupt, attempts = Analysis.interrupt_abandoned, []
+
+    def locked_once(worker):
+        attempts.append(worker)
+        if len(attempts) == 1:
+            raise models.StorageError("database is locked")
+        return interrupt(worker)
+
+    monkeypatch.setattr(Analysis, "interrupt_abandoned", locked_once)
+    successor = make_analyzer(settings)
+    successor.LOOK_SECONDS = 0.01
+
+    assert successor.begin() == []
+    assert watch(successor, dead) == ("", Status.INTERRUPTED)
+    successor.drain(0)
+
+
+def test_a_reply_without_a_stop_reason_is_never_complete(analyzer, ask, monkeypatch):
+    class Forgetful(Reply):
+        def __iter__(self):
+            yield "half"
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(analyzer.providers["offline"], "reply", lambda *_: Forgetful())
+    id = ask("offline:extractive")
+
+    assert watch(analyzer, id) == ("half", Status.INCOMPLETE)
+
+
+@pytest.mark.parametrize(
+    ("gone", "error"), [("providers", "UnknownModel"), ("recipes", "UnknownRecipe")], ids=lambda word: word
+)
+def test_what_waited_for_something_that_is_gone_fails_with_its_reason(analyzer, ask, gone, error):
+    analyzer.max_running = 0
+    id = ask("offline:extractive")
+    setattr(analyzer, gone, {})
+    analyzer.max_running = 1
+    analyzer._run_waiting()
+
+    assert watch(analyzer, id) == ("", Status.FAILED)
+    assert Analysis.get_by_id(id).error == error
+
+
+def test_who_comes_when_the_process_ends_is_sent_away_too(analyzer, ask, provider):
+    provider.script(fault="silence", at=1)
+    analyzer.max_running = 1
+    running, waiting = ask(), ask()
+    first_text(analyzer, running)
+    analyzer.log.dismiss()
+
+    for id in (running, waiting):
+        assert not any(isinstance(item, Ended) for item in analyzer.observe(id, 0, Viewer(patience=1000)))

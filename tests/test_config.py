@@ -30,6 +30,9 @@ DEFAULTS = {
     "PRECIS_GAP_SECONDS": 30,
     "PRECIS_TOTAL_SECONDS": 600,
     "PRECIS_GRACE_SECONDS": 5,
+    "PRECIS_WORKERS": 1,
+    "PRECIS_ROLE": "all",
+    "PRECIS_AUTH": "none",
     "PRECIS_TRUSTED_PROXIES": 0,
 }
 FIELDS = {config.name_of(field): field for field in Settings.model_fields}
@@ -118,7 +121,7 @@ def test_a_wrong_value_is_one_sentence_that_begins_with_the_name(monkeypatch, na
         ("PRECIS_PROT", "PRECIS_PORT"),
         ("PRECIS_MODEL", "PRECIS_MODELS"),
         ("PRECIS_OPENAI_API_KEY", "PRECIS_OPENAI_API"),
-        ("PRECIS_port", "PRECIS_PORT"),
+        ("PRECIS_PORTS", "PRECIS_PORT"),
         ("PRECIS_", None),
     ],
 )

@@ -2,10 +2,14 @@
 
 import re
 import time
+from collections import Counter
 from html import unescape
 
+import gevent
 import pytest
+from peewee import SqliteDatabase
 
+import models
 from tests.page import Page
 from tests.person import HTMX, ask, post_analysis, row, stream
 
@@ -159,3 +163,19 @@ def test_no_more_than_the_cap_ever_run(make_app, provider):
     assert most <= 3
     assert [row(analysis).status for analysis in asked] == ["complete"] * 12
     assert provider.calls == 12
+
+
+def test_many_at_once_do_not_pass_the_limit_while_the_database_is_locked(client, document, provider):
+    other = SqliteDatabase(models.database.database, timeout=0)
+    other.connect()
+    other.execute_sql("BEGIN IMMEDIATE")
+    posts = [gevent.spawn(post_analysis, client.application.test_client(), document) for _ in range(20)]
+    gevent.sleep(0.1)  # until all of them wait for the lock, which nothing announces
+    other.execute_sql("COMMIT")
+    other.close()
+
+    answers = Counter(post.get().status_code for post in posts)
+
+    assert answers == {303: 5, 429: 15}
+    provider.wait(calls=5, open=0)
+    assert provider.calls == 5

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.markup import PARAGRAPHS, Reading
+from tests.markup import PARAGRAPHS, Reading, assert_harmless, streamed
 from views.helpers.markdown import render
 
 
@@ -35,7 +35,12 @@ from views.helpers.markdown import render
         ("---\ntitle: x\n---", "<hr>\n<h3>title: x</h3>\n"),
         ("![a *b* \"c\"](http://x 't') d", '<p>a b "c" d</p>\n'),
         ("![a][b]\n  \n   [b]: http://x", "<p>a</p>\n"),
-        ("\ue000b\ufdd0", "<p>\ufffdb\ufffd</p>\n"),
+        ("\ue000b\ufdd0\ufdd1", "<p>\ufffdb\ufffd\ufffd</p>\n"),
+        (r"\<b> \\<b> \\\<b> \a", r"<p>&lt;b&gt; \&lt;b&gt; \&lt;b&gt; \a</p>" + "\n"),
+        (r"`\<b>` ``\\<b>`` \<i", r"<p><code>\&lt;b&gt;</code> <code>\\&lt;b&gt;</code> &lt;i</p>" + "\n"),
+        ("```\n\\<b>\n```", "<pre><code>\\&lt;b&gt;\n</code></pre>\n"),
+        ("    \\<b>", "<pre><code>\\&lt;b&gt;</code></pre>\n"),
+        (r"![\<b>](x) **\<b>** \`\<b>\`", "<p>&lt;b&gt; <strong>&lt;b&gt;</strong> `&lt;b&gt;`</p>\n"),
     ],
 )
 def test_markdown_becomes(text, html):
@@ -92,3 +97,10 @@ def test_a_citation_in_code_or_in_a_link_stays_text(text, shown):
 
 def test_emphasis_ends_before_a_citation():
     assert render("**It ends.**[¶1]", PARAGRAPHS).startswith("<p><strong>It ends.</strong>[<a ")
+
+
+def test_an_escaped_tag_is_text_at_every_length():
+    text = r"a \<script>alert(1)\</script> \\<b> [¶1] `\<i>`"
+    for blocks in streamed(text, range(1, len(text))):
+        assert_harmless(blocks.finished() + blocks.tail())
+    assert Reading(render(text, PARAGRAPHS)).text == "a <script>alert(1)</script> \\<b> [¶1] \\<i>\n"

@@ -123,7 +123,25 @@ def test_text_without_sentences_is_called_that() -> None:
 @pytest.mark.parametrize("recipe", RECIPES[:5])
 @pytest.mark.parametrize(
     "unit",
-    [*"a(1,\n条", "a\n", ". ", "a. ", "Aa ", '"a" ', "[¶9] ", "£1,1", "darf ", "| a |\n", "a@", "http://"],
+    [
+        *"a(1,\n条",
+        "a\n",
+        ". ",
+        "a. ",
+        "Aa ",
+        '"a" ',
+        "[¶9] ",
+        "£1,1",
+        "darf ",
+        "| a |\n",
+        "a@",
+        "http://",
+        "](",
+        "[![a](b)",
+        "<a b=",
+        "1.1",
+        ".....",
+    ],
 )
 def test_work_is_linear_and_shared_out_whatever_the_text(unit: str, recipe: str) -> None:
     """Time is measured loosely, for a slow machine; the number of signs of life is exact."""

@@ -123,7 +123,7 @@ class TestEnd(Ways):
         whole = body.index(b"\n\n", body.index(MARKERS[way])) + 2
         answer = SimpleNamespace(headers={}, http_response=None)
         for cut in range(len(body) + 1):
-            monkeypatch.setattr(streaming, "reads", lambda _, cut=cut: iter([body[:cut]]))
+            monkeypatch.setattr(streaming, "reads", lambda _, cut=cut: (part for part in [body[:cut]]))
             reply = made[way].reply(PROMPT, "m")
             reply._ask = lambda: nullcontext(answer)
             texts = iter(reply)
@@ -144,7 +144,7 @@ class TestEnd(Ways):
             {"choices": [{"delta": {"content": "!"}, "finish_reason": "stop"}]},
         ]
         body = b"".join(b"data:%s\n\n" % json.dumps(chunk).encode() for chunk in chunks)
-        monkeypatch.setattr(streaming, "reads", lambda _: iter([body]))
+        monkeypatch.setattr(streaming, "reads", lambda _: (part for part in [body]))
         reply = made["openai-chat"].reply(PROMPT, "m")
         reply._ask = lambda: nullcontext(SimpleNamespace(headers={}, http_response=None))
         assert "".join(reply) == "Hi!"

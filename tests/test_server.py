@@ -25,6 +25,12 @@ def wait_until(holds, timeout=15):
             gevent.sleep(0.02)
 
 
+def is_alive(pid):
+    """Return whether a process runs: a dead one stays listed until its new parent looks."""
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
 def refusal(precis, **settings):
     """Start it with settings that cannot work; returns its last words and exit code."""
     process = precis.launch(**settings)
@@ -186,6 +192,65 @@ def test_sigterm_interrupts_what_outlasts_its_grace_and_a_viewer_resumes(precis,
     page.read(httpx2.get(f"{precis.url}{analysis}/stream", headers=page.headers).content)
     assert page.done
     assert page.text == "".join(kept.split())
+
+
+def test_ctrl_c_ends_it_in_order_too(precis, provider):
+    provider.script(text=answer(2), rate=50)
+    precis.start()
+    analysis = precis.ask(precis.bring(DOCUMENT))
+    provider.wait(calls=1)
+
+    os.killpg(precis.process.pid, signal.SIGINT)
+
+    assert precis.process.wait() == 0
+    assert status(precis, analysis) == ("complete", answer(2))
+    assert "Traceback" not in precis.log.read_text()
+    assert "Exception" not in precis.log.read_text()
+
+
+def test_sighup_brings_a_new_worker_and_sigttin_brings_none(precis, provider):
+    provider.script(text=answer(2), rate=50)
+    precis.settings["PRECIS_GRACE_SECONDS"] = "1"
+    precis.start()
+    first = precis.worker()
+    precis.process.send_signal(signal.SIGTTIN)
+    analysis = precis.ask(precis.bring(DOCUMENT))
+    provider.wait(calls=1)
+    precis.process.send_signal(signal.SIGHUP)
+
+    wait_until(lambda: not is_alive(first))
+    wait_until(precis.is_up)
+    assert precis.worker() != first
+    assert status(precis, analysis)[0] in ("complete", "interrupted")
+
+
+def test_a_file_that_is_no_database_is_refused_in_a_sentence(precis):
+    precis.database.write_bytes(b"This is no database, but it is long enough to be taken for one." * 99)
+
+    last, code = refusal(precis)
+
+    assert code == 1
+    assert last.startswith(f"precis: {precis.database} cannot be used: ")
+
+
+def test_a_worker_that_lost_its_parent_leaves_the_database_to_a_successor(precis, provider):
+    provider.script(text=answer(40), rate=50)
+    precis.start()
+    analysis = precis.ask(precis.bring(DOCUMENT))
+    wait_until(lambda: precis.stored(analysis))
+    orphan = precis.worker()
+
+    precis.process.kill()
+    precis.process.wait()
+    precis.process = precis.launch()
+
+    # Until then it answers in its successor's place.
+    wait_until(lambda: not is_alive(orphan))
+    wait_until(precis.is_up)
+    assert "Exception" not in precis.log.read_text()
+    assert status(precis, analysis)[0] == "interrupted"
+    provider.wait(open=0)
+    assert provider.calls == 1
 
 
 def test_a_viewer_who_leaves_is_let_go_at_once_and_the_analysis_goes_on(precis, provider):

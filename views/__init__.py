@@ -26,8 +26,8 @@ def register(app: Flask) -> None:
 
 
 def _connect() -> None:
-    # Whether the process lives does not depend on its database.
-    if request.endpoint != "health.up":
+    # Whether the process lives, and how its pages look, does not depend on its database.
+    if request.endpoint not in {"health.up", "static"}:
         models.database.connect(reuse_if_open=True)
 
 

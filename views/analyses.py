@@ -9,7 +9,7 @@ from analyzer.text import paragraphs
 from models import Analysis
 from views.documents import document_page
 from views.helpers.forms import AnalyzeForm
-from views.helpers.limits import analyze_limit
+from views.helpers.limits import count_start
 from views.helpers.markdown import Blocks
 from views.helpers.pages import render_large
 from views.helpers.routes import analyzer, find_analysis, find_document, is_htmx, is_partial, person
@@ -18,13 +18,15 @@ blueprint = Blueprint("analyses", __name__)
 
 
 @blueprint.post("/documents/<id:id>/analyses")
-@analyze_limit
 def create(id: int) -> BaseResponse | tuple[str, int]:
     """Ask for an analysis: the one request that costs money."""
-    document = find_document(id)
     form = AnalyzeForm.sent()
+    # Only now: reading the form lets others run, who may delete the document.
+    document = find_document(id)
     if form.error:
         return (form.error if is_htmx() else document_page(document, form)), 422
+    if not Analysis.asked_before(document.id, person(), *form.request):
+        count_start()
     analysis, is_new = analyzer().start(document, person(), *form.request)
     if not is_htmx():
         return redirect(url_for("live.show", id=analysis.id), 303)

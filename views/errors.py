@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import logging
-import math
-import time
 
 from flask import Flask, render_template, request
-from flask_limiter import RateLimitExceeded
 from peewee import OperationalError
 from werkzeug.exceptions import Forbidden, HTTPException, InternalServerError
 
-from models import Document, StorageError
+from models import StorageError
 from views.documents import document_page
 from views.helpers.formats import plural
 from views.helpers.forms import AnalyzeForm
 from views.helpers.hosts import UnknownHost
-from views.helpers.limits import limiter
-from views.helpers.routes import is_htmx, person
+from views.helpers.limits import TooOften
+from views.helpers.routes import find_document, is_htmx
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SENTENCES = {
     400: "This request could not be understood. Go back, reload the page and try again.",
     404: "There is nothing at this address. It may have been deleted, or the address is mistyped.",
     405: "This address does not do that. Go back and use the page's own buttons.",
-    413: "This is too large. Text may have 2,000,000 characters and a file 10 MB: split it and try again.",
+    413: "This is too large. A document may have 2,000,000 characters: split it and try again.",
     500: "Something went wrong in Precis. What you had saved is kept. Try again in a moment.",
     503: "Nothing can be saved or read at the moment. Wait a little, then try again.",
 }
@@ -33,7 +30,7 @@ SENTENCES = {
 
 def register(app: Flask) -> None:
     """Answer every error with a page, or for htmx with a fragment."""
-    app.register_error_handler(RateLimitExceeded, _too_often)
+    app.register_error_handler(TooOften, _too_often)
     app.register_error_handler(StorageError, _storage)
     app.register_error_handler(OperationalError, _storage)
     app.register_error_handler(HTTPException, _http)
@@ -56,26 +53,22 @@ def _http(error: HTTPException) -> tuple[str, int, dict[str, str]] | HTTPExcepti
     return *_answer(sentence or f"This could not be done ({error.name}).", error.code), owed
 
 
-def _too_often(error: RateLimitExceeded) -> tuple[str, int]:
+def _too_often(error: TooOften) -> tuple[str, int, dict[str, str]]:
     """Answer in place, with the form as it was sent."""
-    current = limiter.current_limit
-    wait = max(1, math.ceil(current.reset_at - time.time())) if current else 60
     form = AnalyzeForm.sent()
-    seconds = "1 second" if wait == 1 else f"{wait} seconds"
-    started = plural(error.limit.limit.amount, "analysis", "analyses")
-    form.error = f"You have started {started} in a short time. "
-    form.error += f"Wait {seconds}, then press Analyze again. Nothing is lost."
-    document = Document.find(person(), (request.view_args or {}).get("id", 0))
-    if is_htmx() or document is None:
-        return _answer(form.error, 429)
-    return document_page(document, form), 429
+    form.error = f"You have started {plural(error.amount, 'analysis', 'analyses')} in a short time. "
+    form.error += f"Wait {plural(error.wait, 'second')}, then press Analyze again. Nothing is lost."
+    headers = {"Retry-After": str(error.wait)}
+    if is_htmx():
+        return form.error, 429, headers
+    return document_page(find_document((request.view_args or {})["id"]), form), 429, headers
 
 
 def _storage(error: Exception) -> tuple[str, int]:
-    log.error("the database does not answer: %s", error)
+    logger.error("the database does not answer: %s", error)
     return _answer(SENTENCES[503], 503)
 
 
 def _fault(error: Exception) -> tuple[str, int]:
-    log.exception("%s %s failed", request.method, request.path)
+    logger.exception("%s %s failed", request.method, request.path)
     return _answer(SENTENCES[InternalServerError.code], 500)

@@ -18,5 +18,6 @@ def up() -> tuple[str, int, dict[str, str]]:
 @blueprint.get("/ready")
 def ready() -> tuple[str, int, dict[str, str]]:
     """Answer when the database does, too."""
-    models.database.execute_sql("SELECT 1")
+    # A table's page, not only a connection: the file may be gone under it.
+    models.database.execute_sql("SELECT id FROM document LIMIT 1").fetchall()
     return "ready\n", 200, {"Content-Type": "text/plain"}

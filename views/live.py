@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from flask import Blueprint, Response, request, stream_template
 
@@ -27,12 +26,7 @@ def show(id: int) -> Response:
     page = stream_template(
         "live/show.html", analysis=analysis, document=analysis.document, texts=texts, ended=lambda: _ended(id)
     )
-    return Response(_watched(request.environ, viewer, page), headers=HEADERS)
-
-
-def _watched(environ: dict[str, Any], viewer: Viewer, page: Iterator[str]) -> Iterator[str]:
-    with watched(environ, viewer):
-        yield from page
+    return Response(watched(request.environ, viewer, page), headers=HEADERS)
 
 
 def _texts(news: Iterator[Text | Ended]) -> Iterator[str]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 
-from flask import Blueprint, Response, abort, render_template, request
+from flask import Blueprint, Response, abort, request
 
 from analyzer import Ended, Text, Viewer
 from models import Analysis
@@ -38,32 +38,15 @@ def show(id: int) -> Response:
 def _stream(id: int, paragraphs: int, asked_at: datetime) -> Iterator[bytes]:
     """Prepare the frames while the request is at hand: they are sent when it is over."""
     header = request.headers.get("Last-Event-ID", "")
+    cursor = int(header) if CURSOR.fullmatch(header) else None
     viewer = Viewer()
     news = analyzer().observe(id, 0, viewer)
-    frames = _frames(
-        news,
-        viewer,
-        Rendering.of(id, paragraphs, asked_at),
-        int(header) if CURSOR.fullmatch(header) else None,
-        beat=sse.message(render_template("streams/_beat.html", id=id)),
-        last=sse.message(render_template("streams/_last.html", id=id)),
-    )
-    return _watched(request.environ, viewer, frames)
-
-
-def _watched(environ: dict[str, object], viewer: Viewer, frames: Iterator[bytes]) -> Iterator[bytes]:
-    with watched(environ, viewer):
-        yield from frames
+    frames = _frames(news, viewer, Rendering.of(id, paragraphs, asked_at), cursor)
+    return watched(request.environ, viewer, frames)
 
 
 def _frames(
-    news: Iterator[Text | Ended],
-    viewer: Viewer,
-    rendering: Rendering,
-    cursor: int | None,
-    *,
-    beat: bytes,
-    last: bytes,
+    news: Iterator[Text | Ended], viewer: Viewer, rendering: Rendering, cursor: int | None
 ) -> Iterator[bytes]:
     """Yield the events that bring a viewer from its cursor to the end."""
     yield sse.OPEN
@@ -73,7 +56,7 @@ def _frames(
         if isinstance(item, Ended):
             if cursor != rendering.position:
                 yield rendering.message(cursor)
-            yield last + sse.DONE
+            yield rendering.last + sse.DONE
             return
         rendering.feed(item)
         if is_first and cursor is not None and cursor > rendering.position:
@@ -85,7 +68,7 @@ def _frames(
             frame = rendering.message(cursor)
             cursor = rendering.position
         if now >= beat_due:
-            frame += beat
+            frame += rendering.beat
             beat_due = now + BEAT_SECONDS
         if frame:
             yield frame

@@ -1,6 +1,7 @@
 """Read a document for what it says by itself: sentences, terms, headings, dates and duties, word for word.
 
-languages, lines, sentences, document   from paragraphs to counted sentences
+marks, languages, lines, sentences      what is seen of a text, its language, where lines and sentences end
+document                                from paragraphs to counted sentences
 ranking, terms, findings, cues          what stands out: key sentences and terms, dates and names, duties
 questions, readability                  what a question asks for, and how hard a text is to read
 quoting, recipes                        what is written of it, in Markdown

@@ -10,14 +10,16 @@ from providers.extract.lines import LABEL
 from providers.extract.sentences import Sentence
 
 
-def cues(choices: str, *, not_after: str = "", not_before: str = "") -> re.Pattern[str]:
+def cues(choices: str, *, not_after: str = "", not_before: str = "", except_in: str = "") -> re.Pattern[str]:
     """Compile a space-separated list of words; `~` is a space, `+` some words, a final `*` any ending.
 
-    They do not count straight after one of `not_after` or straight before one of `not_before`.
+    They do not count straight after one of `not_after`, straight before one of `not_before`, or at the end
+    of one of `except_in`.
     """
     any_of = "|".join(map(_pattern, choices.split()))
     before = "".join(rf"(?<!\b{_pattern(words)} )" for words in not_after.split())
     after = "".join(rf"(?! {_pattern(words)}(?!\w))" for words in not_before.split())
+    after += "".join(rf"(?<!\b{_pattern(words)})" for words in except_in.split())
     return re.compile(rf"(?<!\w){before}(?:{any_of})(?!\w){after}", re.IGNORECASE)
 
 
@@ -32,7 +34,8 @@ RISK = cues(
     fines sue lawsuit litigation haftet haften haftung* schadensersatz* schadenersatz* vertragsstrafe*
     kündig* gekündigt verzug* gewährleist* verstoß* verstößt rücktritt* risik* mahn* responsabilité*
     responsables~de dommages~et~intérêts pénalité* résili* garantie garanties manquement*
-    responsabilidad* indemniz* penaliza* incumpl* rescind*"""
+    responsabilidad* indemniz* penaliza* incumpl* rescind*""",
+    except_in="by~default",
 )
 PROHIBITION = cues(
     """shall~not must~not may~not cannot can~not will~not~be~permitted not~permitted not~allowed
@@ -81,10 +84,10 @@ IMPERATIVES = words("""
 def matching(document: Document, *patterns: re.Pattern[str]) -> Work[list[list[Sentence]]]:
     """Sort the sentences by the first of the patterns that each one holds, in document order."""
     found: list[list[Sentence]] = [[] for _ in patterns]
-    for sentence in document.sentences:
+    for sentence in document.quotable:
         yield 2 * len(sentence.text)
         for group, pattern in zip(found, patterns, strict=True):
-            if pattern.search(sentence.text):
+            if pattern.search(sentence.seen):
                 group.append(sentence)
                 break
     return found
@@ -95,4 +98,4 @@ def instructs(sentence: Sentence) -> bool:
     text = sentence.text[:80]
     label = LABEL.match(text)
     first = (text[label.end() :] if label else text).strip('"“(*').partition(" ")[0].casefold()
-    return first in IMPERATIVES or bool(TASK.search(sentence.text))
+    return first in IMPERATIVES or bool(TASK.search(sentence.seen))

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from providers.extract.languages import IS_UNSPACED, SMALL_WORDS, WORD, language_of
 from providers.extract.lines import blocks, unmarked
+from providers.extract.marks import only_leads_away, visible
 from providers.extract.sentences import SHORTEST, Sentence, pieces, reads_as_prose, split
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ class Document:
         self.language = language_of(paragraphs) if language is None else language
         self.small = SMALL_WORDS.get(self.language, frozenset())
         self.sentences: list[Sentence] = []
+        self._quotable: list[Sentence] = []
         self.headings: list[tuple[int, str]] = []
         self.words = self.prose = self.unspaced = 0
         self.folded: dict[str, str] = {}
@@ -40,6 +42,11 @@ class Document:
         self.spread: Counter[str] = Counter()
         self.pairs: Counter[str] = Counter()
         self.first: dict[str, int] = {}
+
+    @property
+    def quotable(self) -> list[Sentence]:
+        """Return the sentences but for table rows and mere links, or all if they are nothing else."""
+        return self._quotable or self.sentences
 
     def read(self) -> Work[None]:
         """Split the document into sentences and count its words."""
@@ -69,15 +76,20 @@ class Document:
 
     def _add(self, text: str, paragraph: int, kind: str) -> None:
         text = text if kind == "row" else unmarked(text)
-        terms, words = self._count(text, paragraph)
+        seen = visible(text)
+        terms, words = self._count(seen, paragraph)
         if kind == "heading" or (len(text) < SHORTEST and words < 3):
             return
-        prose = kind != "row" and reads_as_prose(text, words)
+        says = kind != "row" and not only_leads_away(text)
+        prose = says and reads_as_prose(" ".join(seen.split()), words)
         self.prose += prose
         number, heading = len(self.sentences), len(self.headings)
-        self.sentences.append(
-            Sentence(number, paragraph, heading, text, words, tuple(terms), prose, kind == "broken")
+        sentence = Sentence(
+            number, paragraph, heading, text, seen, words, tuple(terms), prose, kind == "broken"
         )
+        self.sentences.append(sentence)
+        if says:
+            self._quotable.append(sentence)
 
     def _count(self, text: str, paragraph: int) -> tuple[list[str], int]:
         """Count the words of a sentence; return its terms and how many words it has."""
@@ -131,5 +143,5 @@ class Document:
                     index.popitem()
                 yield 2_000
         while self.sentences or self.headings:
-            del self.sentences[-500:], self.headings[-500:]
+            del self.sentences[-500:], self._quotable[-500:], self.headings[-500:]
             yield 2_000

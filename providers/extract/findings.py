@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from providers.extract.document import Document, Work
+from providers.extract.marks import URL
 from providers.extract.ranking import Best
 from providers.extract.sentences import Sentence
 
@@ -20,7 +21,7 @@ _MONTH = (
     r"|octubre|noviembre|diciembre|(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Okt|Nov|Dec|Dez)\b\.?)"
 )
 _COUNT = (
-    r"(?:\d{1,4}|one|two|three|four|five|six|seven|eight|nine|ten|twelve|fourteen|fifteen|twenty|thirty"
+    r"(?:\d{1,4}(?:\.\d{1,2})?|one|two|three|four|five|six|seven|eight|nine|ten|twelve|fourteen|fifteen|twenty|thirty"
     r"|sixty|ninety|einen?|einem|einer|zwei|drei|vier|sechs|acht|zehn|zwölf|deux|trois|quatre"
     r"|dos|tres|cuatro|seis)"
 )
@@ -33,14 +34,23 @@ _WEEKDAY = (
     r"(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
     r"|(?:Mon|Diens|Donners|Frei|Sams|Sonn)tag|Mittwoch|lundi|mardi|mercredi|jeudi|vendredi)"
 )
+_DAY = r"(?:0?[1-9]|[12]\d|3[01])"
+_MONTH_NUMBER = r"(?:0?[1-9]|1[0-2])"
+# 3.13.13 is a version, not a day: with dots a year has four digits.
+_FIGURES = (
+    rf"(?<!\d\.)(?:{_DAY}\.{_MONTH_NUMBER}\.\d{{4}}|{_DAY}/{_MONTH_NUMBER}/(?:\d{{4}}|\d{{2}})"
+    rf"|{_MONTH_NUMBER}/{_DAY}/(?:\d{{4}}|\d{{2}})"
+    + "".join(rf"|\d{{4}}{mark}{_MONTH_NUMBER}{mark}{_DAY}" for mark in ("-", "/", r"\."))
+    + r")(?!\.\d)"
+)
 DATE = re.compile(
-    rf"(?<!\w)(?:\d{{4}}-\d{{2}}-\d{{2}}|\d{{1,2}}[./]\d{{1,2}}[./]\d{{2,4}}"
+    rf"(?<!\w)(?:{_FIGURES}"
     rf"|\d{{1,2}}(?:st|nd|rd|th|er|\.)? (?:of |de )?{_MONTH}(?:(?: de|,)? \d{{4}})?"
     rf"|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?|{_MONTH} \d{{4}}|Q[1-4](?: \d{{4}})?"
     rf"|(?:next )?{_WEEKDAY}|tomorrow"
     rf"|(?:the )?end of (?:the |this |next )?(?:day|week|month|quarter|year|{_MONTH})"
     rf"|(?:Monats|Jahres|Quartals)ende)(?!\w)"
-    rf"|(?<!\w){_COUNT}(?: \(\d{{1,4}}\))?[ -]"
+    rf"|(?<!\w)(?<!\d\.){_COUNT}(?: \(\d{{1,4}}\))?[ -]"
     rf"(?:(?:business|working|calendar|consecutive|full) )?{_SPAN}(?!\w)"
     r"|\d{4}年(?:\d{1,2}月(?:\d{1,2}日)?)?|[\d一二三四五六七八九十]{1,4}(?:日|天|个月|か月|年)(?:以内|内)"
 )
@@ -52,9 +62,7 @@ AMOUNT = re.compile(
     rf"|(?<![\w.,])(?:{_NUMBER}){_SCALE}(?: ?(?:[€£%‰元円]|(?:万)[元円])"
     r"| (?:EUR|USD|GBP|CHF|[Ee]uros?|dollars?|pounds?|per cent|percent|Prozent|pour cent|por ciento)(?!\w))"
 )
-ADDRESS = re.compile(
-    r"https?://[^\s<>\"“”]{1,300}(?<![.,;:)\]'’])|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}"
-)
+ADDRESS = re.compile(URL + r"(?<![.,;:\]'’*])|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
 _CAPITAL = r"[A-ZÀ-ÖØ-Þ]"
 NAME = re.compile(
     rf"(?<![\w’'-]){_CAPITAL}[\w’'&-]{{1,30}}"
@@ -97,7 +105,7 @@ def names(document: Document, count: int) -> Work[list[Mention]]:
     found: dict[str, Mention] = {}
     for sentence in document.sentences:
         yield 2 * len(sentence.text)
-        for hit in NAME.finditer(sentence.text):
+        for hit in NAME.finditer(sentence.seen):
             words = hit[0].split(" ")
             while words and words[0].casefold() in document.small:
                 del words[0]
@@ -121,7 +129,7 @@ def definitions(document: Document, count: int) -> Work[list[tuple[Sentence, lis
     """
     meant: dict[str, int] = {}
     named: dict[str, int] = {}
-    for sentence in document.sentences:
+    for sentence in document.quotable:
         yield len(sentence.text)
         for hit in DEFINITION.finditer(sentence.text):
             term = (hit["meant"] or hit["named"]).strip(" ,.")

@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from providers.extract.marks import visible
+
 SAMPLE = 4_000  # characters by which a language is told
 
 
@@ -79,7 +81,7 @@ IS_UNSPACED = re.compile(rf"[{UNSPACED}]")
 
 def language_of(paragraphs: Sequence[str]) -> str:
     """Return the name of a language whose small words the beginning is full of, or ""."""
-    sample = " ".join(paragraph[:600] for paragraph in paragraphs[:40])[:SAMPLE].casefold()
+    sample = " ".join(visible(paragraph[:600]) for paragraph in paragraphs[:40])[:SAMPLE].casefold()
     counts = Counter(WORD.findall(sample))
     shares = {name: sum(counts[word] for word in small) for name, small in SMALL_WORDS.items()}
     name = max(shares, key=lambda name: shares[name])

@@ -16,7 +16,7 @@ from providers.extract.sentences import Sentence
 T = TypeVar("T")
 
 ITEM = re.compile(r"\(?\w\) |\([ivx]{1,5}\) ")
-NOTICE = re.compile(r"(?i)^copyright|©|\(c\)|https?://|@")
+NOTICE = re.compile(r"(?i)^copyright|©|\(c\)|(?<!\]\()https?://|@")
 UNFINISHED = (";", ":", ",", " or", " and", " und", " oder")
 # A sentence that begins with one of these leans on the one before.
 LEANING = words("""
@@ -55,7 +55,7 @@ def central(document: Document, count: int, *, plain: bool = False) -> Work[list
     """
     candidates: Best[Sentence] = Best(12 * count)
     previous = running = 0
-    for sentence in document.sentences:
+    for sentence in document.quotable:
         yield 8 + 2 * len(sentence.terms)
         opens = sentence.paragraph != previous
         previous = sentence.paragraph
@@ -91,7 +91,7 @@ def strongest(
     best: Best[Sentence] = Best(count)
     for sentence in sentences:
         yield len(sentence.text)
-        hits = len({hit.casefold() for hit in pattern.findall(sentence.text)})
+        hits = len({hit.casefold() for hit in pattern.findall(sentence.seen)})
         score = _weight(document, sentence) * (1 + 0.3 * min(hits, 4)) * _length_factor(sentence)
         best.offer(score * (1 if sentence.prose else 0.4), sentence)
     return in_order(sentence for _, sentence in best.ranked())

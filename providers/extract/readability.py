@@ -63,7 +63,7 @@ def hard_words(document: Document, count: int) -> Work[list[Mention]]:
 def longest(document: Document, count: int, over: int) -> Work[list[Sentence]]:
     """Return the sentences of more than `over` words, the longest first."""
     best: Best[Sentence] = Best(count)
-    for sentence in document.sentences:
+    for sentence in document.quotable:
         yield 2
         if sentence.words > over and sentence.prose and not sentence.broken:
             best.offer(sentence.words, sentence)

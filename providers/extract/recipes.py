@@ -45,13 +45,15 @@ def write(document: Document, prompt: Prompt) -> Steps:
 
 
 def _measure(document: Document) -> str:
-    headings = f", {_plural(len(document.headings), 'heading')}" if document.headings else ""
+    headings = _plural(len(document.headings), "heading") if document.headings else ""
     if document.unspaced > document.words / 2:
+        headings = headings and f", {headings}"
         return f"{headings} and {_plural(document.words, 'character')}.\n\n"
+    headings = headings and f" and {headings}"
     minutes = document.words / WORDS_PER_MINUTE
     time = "less than a minute" if minutes < 1 else f"about {_plural(round(minutes), 'minute')}"
-    language = f" of {document.language}" if document.language else ""
-    return f"{headings} and {_plural(document.words, 'word')}{language}: {time} to read.\n\n"
+    language = f"{document.language}, " if document.language else ""
+    return f"{headings}: {language}{time} to read.\n\n"
 
 
 def _brief(document: Document, prompt: Prompt) -> Steps:
@@ -93,14 +95,14 @@ def _actions(document: Document, prompt: Prompt) -> Steps:
     tasks: list[Sentence] = []
     amounts: list[Sentence] = []
     dated: list[Sentence] = []
-    for sentence in document.sentences:
+    for sentence in document.quotable:
         yield 4 * len(sentence.text)
-        asks = instructs(sentence) or OBLIGATION.search(sentence.text)
-        if DATE.search(sentence.text):
-            (due if asks or DEADLINE.search(sentence.text) else dated).append(sentence)
+        asks = instructs(sentence) or OBLIGATION.search(sentence.seen)
+        if DATE.search(sentence.seen):
+            (due if asks or DEADLINE.search(sentence.seen) else dated).append(sentence)
         elif asks:
             tasks.append(sentence)
-        if AMOUNT.search(sentence.text):
+        if AMOUNT.search(sentence.seen):
             amounts.append(sentence)
     if not (due or tasks or amounts or dated):
         yield "No date, no amount and no sentence that asks somebody to do something was found.\n\n"
@@ -147,7 +149,8 @@ def _question(document: Document, prompt: Prompt) -> Steps:
         return
     missing = ", ".join(f"“{escaped(word)}”" for word in found.missing[:8])
     if not found.sentences:
-        yield f"Nothing in this document matches “{asked}”: it holds none of the words {missing}.\n"
+        where = f"it holds none of the words {missing}" if missing else "its words stand only in headings"
+        yield f"Nothing in this document matches “{asked}”: {where}.\n"
         return
     items = (item(sentence, spoken(document, sentence, found.matched)) for sentence in found.sentences)
     if found.close:
@@ -174,7 +177,7 @@ def _section(title: str, items: Iterable[str]) -> Steps:
 
 def _group(title: str, sentences: list[Sentence], picked: list[Sentence], pattern: re.Pattern[str]) -> Steps:
     """Write the sentences that were picked of a group, and where the others stand."""
-    items = [item(sentence, pattern.finditer(sentence.text)) for sentence in picked]
+    items = [item(sentence, pattern.finditer(sentence.seen)) for sentence in picked]
     yield from _section(title, items + (yield from _more(sentences, picked)))
 
 

@@ -25,14 +25,16 @@ class Sentence:
     """A stretch of one paragraph, word for word but for white space, which is folded.
 
     `number` counts sentences from 0, `paragraph` paragraphs from 1, `heading` the headings before it.
-    `terms` are its content words, folded. `prose` tells a sentence from a table row, a label or a scrap
-    of code; `broken` one that was cut out of text without punctuation.
+    `seen` is its text with blanks for what Markdown hides, `terms` are its content words, folded. `prose`
+    tells a sentence from a table row, a label or a scrap of code; `broken` one that was cut out of text
+    without punctuation.
     """
 
     number: int
     paragraph: int
     heading: int
     text: str
+    seen: str
     words: int
     terms: tuple[str, ...]
     prose: bool

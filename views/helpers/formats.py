@@ -44,6 +44,7 @@ ERRORS = {
     "OutOfCredit": "The spending limit of the AI service is reached. Ask whoever runs Precis to raise it.",
     "UnknownModel": "The AI service does not know this model. Choose another one, "
     "and tell whoever runs Precis.",
+    "UnknownRecipe": "What was asked for is no longer on offer. Choose something else and press Analyze.",
     "TooLong": "The document is too long for this model. Shorten it, or choose a model with a larger window.",
     "BadRequest": "The AI service refused the request. Try another model, or tell whoever runs Precis.",
     "Busy": "The AI service is overloaded. Wait a minute, then press Analyze to try again.",
@@ -61,6 +62,7 @@ def register(app: Flask) -> None:
     app.add_template_filter(ending)
     app.add_template_filter(seconds)
     app.add_template_filter(money)
+    app.add_template_filter(short_money)
     app.add_template_filter(count)
     app.add_template_filter(when)
     app.add_template_filter(unwrap)
@@ -88,7 +90,7 @@ def _choices() -> dict[str, object]:
 def model_name(model: str) -> str:
     """Return a model's name as people know it; the offline analyst says what it is."""
     provider, _, name = model.partition(":")
-    return "Offline extract (no AI)" if provider == "offline" else name
+    return "Offline, no AI" if provider == "offline" else name
 
 
 def recipe_title(name: str) -> str:
@@ -126,6 +128,11 @@ def money(price: Decimal | None) -> str:
     if price < Decimal("0.01"):
         return "under $0.01"
     return f"about ${price:,.2f}"
+
+
+def short_money(price: Decimal | None) -> str:
+    """Return a price as a column of a table has room for it."""
+    return "–" if price is None else money(price).removeprefix("about ")
 
 
 def count(number: int | None) -> str:

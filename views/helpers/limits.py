@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, current_app, request
+import math
+import time
+
+from flask import Flask, current_app
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
+from limits import parse_many
 
-from models import Analysis
-from views.helpers.forms import AnalyzeForm
-from views.helpers.routes import person
+limiter = Limiter(get_remote_address, strategy="moving-window")
 
-limiter = Limiter(get_remote_address, strategy="moving-window", headers_enabled=True)
+
+class TooOften(Exception):
+    """The limit is used up: `amount` starts were allowed, the next one in `wait` seconds."""
+
+    def __init__(self, amount: int, wait: int) -> None:
+        self.amount = amount
+        self.wait = wait
 
 
 def register(app: Flask) -> None:
@@ -19,21 +27,16 @@ def register(app: Flask) -> None:
     limiter.init_app(app)
 
 
-def _limit() -> str:
-    return str(current_app.config["ANALYZE_LIMIT"])
+def count_start() -> None:
+    """Count one start against the person's limit, or raise `TooOften`.
 
-
-def _costs_nothing() -> bool:
-    # No limit is set, or what this request asks for was asked before and will only be shown again.
-    if not _limit():
-        return True
-    form = AnalyzeForm.sent()
-    document_id = (request.view_args or {})["id"]
-    return not form.error and Analysis.asked_before(document_id, person(), *form.request) is not None
-
-
-def _counts(response: Response) -> bool:
-    return response.status_code < 400
-
-
-analyze_limit = limiter.limit(_limit, exempt_when=_costs_nothing, deduct_when=_counts)
+    Called when everything else about the request is right, before the start: a limit that is looked
+    at here and counted afterwards is passed by whoever sends many requests together.
+    """
+    person, window = get_remote_address(), limiter.limiter
+    limit = current_app.config["ANALYZE_LIMIT"]
+    for item in parse_many(limit) if limit else ():
+        # Not `test` and then `hit`, between which others may run.
+        if not window.hit(item, person):
+            wait = math.ceil(window.get_window_stats(item, person).reset_time - time.time())
+            raise TooOften(item.amount, max(1, wait))

@@ -30,9 +30,11 @@ _SANITIZER = nh3.Cleaner(
 )
 
 # Stand-ins that mean nothing to Markdown or HTML and are in no stored answer: the first is refused at the
-# token log's door, the second is a noncharacter, which Unicode reserves for a program's own use.
+# token log's door, the others are noncharacters, which Unicode reserves for a program's own use.
 _LESS_THAN = "\ue000"
 _CITATION = "\ufdd0"
+_ESCAPED_LESS_THAN = "\ufdd1"  # with its backslash, which only code shows
+_STAND_INS = str.maketrans(dict.fromkeys((_LESS_THAN, _CITATION, _ESCAPED_LESS_THAN), "\ufffd"))
 
 # Each space has one place where it can match: with two, a long list without its end would take for ever.
 _NUMBER = r"(?:¶¶?[ \xa0]?)?([0-9]{1,7})"
@@ -45,6 +47,8 @@ _TAG = re.compile(
     r'<(?:(/?)h([1-6])|(t[hd]) style="text-align: (\w+)"|img src="[^"]*" alt="([^"]*)"[^>]*>'
     r'|a href="(?!(?i:https?://|mailto:))[^"]*")'
 )
+_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\<")
+_CODE = re.compile(r"<code.*?</code>", re.DOTALL)
 _EDGE = re.compile(r"</|<(?!br |hr )")
 _CITED_OR_VERBATIM = re.compile(
     rf"<(?:a .*?</a>|code.*?</code>)|{{{_CITATION}([^<{{{_CITATION}]*){_CITATION}}}", re.DOTALL
@@ -105,14 +109,15 @@ def _markup(sanitized: str) -> Markup:
 
 
 def _block_html(block: str, paragraphs: int) -> str:
-    text = block.replace(_LESS_THAN, "\ufffd").replace(_CITATION, "\ufffd").replace("<", _LESS_THAN)
+    text = _ESCAPE.sub(rf"\1{_ESCAPED_LESS_THAN}", block.translate(_STAND_INS)).replace("<", _LESS_THAN)
     # Braces are punctuation like brackets, so emphasis next to them works the same, but nothing is a link.
     text = _CITED.sub(rf"{{{_CITATION}\1{_CITATION}}}", text)
     html = _TAG.sub(_adapt, _MARKDOWN.html(text))
     if _is_costly(html, len(block)):
         html = f"<pre><code>{escape(block)}</code></pre>\n"
-    elif _CITATION in html:
-        html = _link_citations(html, paragraphs)
+    else:
+        html = _unescape(html)
+        html = _link_citations(html, paragraphs) if _CITATION in html else html
     return _SANITIZER.clean(html).replace(_LESS_THAN, "&lt;")
 
 
@@ -133,6 +138,14 @@ def _is_costly(html: str, length: int) -> bool:
     if html.count("</") <= MAX_DEPTH:
         return False
     return max(accumulate(-1 if edge == "</" else 1 for edge in _EDGE.findall(html))) > MAX_DEPTH
+
+
+def _unescape(html: str) -> str:
+    """Leave the backslash of an escaped < in code only, where it escapes nothing."""
+    if _ESCAPED_LESS_THAN not in html:
+        return html
+    html = _CODE.sub(lambda code: code[0].replace(_ESCAPED_LESS_THAN, "\\" + _LESS_THAN), html)
+    return html.replace(_ESCAPED_LESS_THAN, _LESS_THAN)
 
 
 def _link_citations(html: str, paragraphs: int) -> str:

@@ -1,7 +1,8 @@
 """What the viewers of one analysis are sent: rendered once, however many watch.
 
-A message is a pure function of the text and two positions, so that any process can resume any
-viewer: the blocks that were finished between them are appended, and the open block replaces the tail.
+But for the progress in words a message is a pure function of the text and two positions, so that any
+process can resume any viewer: the blocks that were finished between them are appended, and the open
+block replaces the tail.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import time
 from datetime import datetime
 from weakref import WeakValueDictionary
+
+from flask import render_template
 
 from analyzer import Text
 from models import now
@@ -25,24 +28,28 @@ _open: WeakValueDictionary[int, Rendering] = WeakValueDictionary()
 class Rendering:
     """The growing answer of one analysis as messages; shared by all its viewers in this process."""
 
-    def __init__(self, id: int, paragraphs: int, asked_at: datetime) -> None:
+    def __init__(
+        self, id: int, paragraphs: int, asked_at: datetime, beat: bytes = b"", last: bytes = b""
+    ) -> None:
         self.id = id
         self.rests_until = 0.0
         self._paced_to = 0
         self._blocks = Blocks(paragraphs)
         self._messages: dict[int | None, bytes] = {}
         self._began = time.monotonic() - (now() - asked_at).total_seconds()
-        self._second = -1
         self._words = 0
         self._in_word = False
-        self._progress = ""
+        self.beat = beat
+        self.last = last
 
     @classmethod
     def of(cls, id: int, paragraphs: int, asked_at: datetime) -> Rendering:
         """Return the rendering that this analysis' viewers share, as long as one of them holds it."""
         rendering = _open.get(id)
         if rendering is None:
-            rendering = _open[id] = cls(id, paragraphs, asked_at)
+            beat = sse.message(render_template("streams/_beat.html", id=id))
+            last = sse.message(render_template("streams/_last.html", id=id))
+            rendering = _open[id] = cls(id, paragraphs, asked_at, beat, last)
         return rendering
 
     @property
@@ -66,13 +73,8 @@ class Rendering:
         return self._messages[after]
 
     def _count(self, text: str) -> None:
-        """Put the progress in words, once a second."""
         self._words += len(text.split()) - (self._in_word and not text[0].isspace())
         self._in_word = not text[-1].isspace()
-        second, self._second = self._second, int(time.monotonic() - self._began)
-        words = f"{self._second} s, {plural(self._words, 'word')}" if self._second != second else ""
-        target = f'hx-target="#progress-{self.id}" hx-swap="textContent"'
-        self._progress = words and f"<hx-partial {target}>{words}</hx-partial>"
 
     def _message(self, after: int | None) -> bytes:
         id = self.id
@@ -85,7 +87,8 @@ class Rendering:
         if not after and self.position:
             parts.append(f'<hx-partial hx-target="#tag-{id}" hx-swap="textContent">Analysing</hx-partial>')
             parts.append(f'<hx-partial hx-target="#wait-{id}" hx-swap="delete"></hx-partial>')
-        parts.append(self._progress)
+        progress = f"{int(time.monotonic() - self._began)} s, {plural(self._words, 'word')}"
+        parts.append(f'<hx-partial hx-target="#progress-{id}" hx-swap="textContent">{progress}</hx-partial>')
         # Only those who are up to date set the pace: a late viewer must not hold them back.
         if (after or 0) >= self._paced_to:
             self._paced_to = self.position

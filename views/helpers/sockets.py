@@ -6,20 +6,20 @@ import fcntl
 import struct
 import termios
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import gevent
 
 from analyzer import Viewer
 
+Part = TypeVar("Part", str, bytes)
 
-@contextmanager
-def watched(environ: Mapping[str, Any], viewer: Viewer) -> Iterator[None]:
-    """Make the viewer leave when its client hangs up, for as long as the block lasts."""
+
+def watched(environ: Mapping[str, Any], viewer: Viewer, parts: Iterator[Part]) -> Iterator[Part]:
+    """Yield the parts of a response, and make the viewer leave when its client hangs up meanwhile."""
     client = environ.get("gunicorn.socket")
     if client is None:
-        yield
+        yield from parts
         return
     descriptor = client.fileno()
     readable = gevent.get_hub().loop.io(descriptor, 1)
@@ -32,7 +32,7 @@ def watched(environ: Mapping[str, Any], viewer: Viewer) -> Iterator[None]:
 
     readable.start(look)
     try:
-        yield
+        yield from parts
     finally:
         readable.stop()
         readable.close()
