@@ -37,6 +37,7 @@ class Rendering:
         self._blocks = Blocks(paragraphs)
         self._messages: dict[int | None, bytes] = {}
         self._began = time.monotonic() - (now() - asked_at).total_seconds()
+        self._told = -1
         self._words = 0
         self._in_word = False
         self.beat = beat
@@ -87,8 +88,12 @@ class Rendering:
         if not after and self.position:
             parts.append(f'<hx-partial hx-target="#tag-{id}" hx-swap="textContent">Analysing</hx-partial>')
             parts.append(f'<hx-partial hx-target="#wait-{id}" hx-swap="delete"></hx-partial>')
-        progress = f"{int(time.monotonic() - self._began)} s, {plural(self._words, 'word')}"
-        parts.append(f'<hx-partial hx-target="#progress-{id}" hx-swap="textContent">{progress}</hx-partial>')
+        if (second := int(time.monotonic() - self._began)) != self._told:
+            self._told = second
+            progress = f"{second} s, {plural(self._words, 'word')}"
+            parts.append(
+                f'<hx-partial hx-target="#progress-{id}" hx-swap="textContent">{progress}</hx-partial>'
+            )
         # Only those who are up to date set the pace: a late viewer must not hold them back.
         if (after or 0) >= self._paced_to:
             self._paced_to = self.position
