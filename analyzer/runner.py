@@ -176,3 +176,4 @@ class Runner:
                 # Something in these fields cannot be stored: an ending without them is better than none.
                 logger.exception("analysis %s: its details cannot be saved", self.id)
                 fields = {"status": status, "error": "Internal"}
+                gevent.sleep(1)

@@ -253,13 +253,15 @@ class StreamingReply(Reply):
         try:
             for _, data in self._splitter.feed(chunk):
                 if data and (text := self._read(data)):
+                    if not isinstance(text, str):
+                        raise TypeError("a delta that is no text")
                     self._begun = True
                     texts.append(text)
         except ProviderError as failure:
             self._failure = failure
         except FAILURES as exc:
             self._failure = self._error(exc)
-        return "".join(text for text in texts if isinstance(text, str))
+        return "".join(texts)
 
     def _drain(self, chunks: Iterator[bytes]) -> str:
         # A body that is not read to its end costs the connection, and usage may come after the marker.

@@ -134,6 +134,19 @@ class TestEnd(Ways):
                 assert "".join(texts) == "Hé 👋"
                 assert reply.stop_reason is StopReason.END
 
+    def test_a_delta_that_is_no_text_breaks_the_reply_and_keeps_what_came_before(self, made, monkeypatch):
+        deltas = [{"content": "one "}, {"content": 5}, {"content": "two"}]
+        chunks = [{"choices": [{"delta": delta}]} for delta in deltas]
+        chunks.append({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+        body = b"".join(b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in chunks)
+        monkeypatch.setattr(streaming, "reads", lambda _: (part for part in [body]))
+        reply = made["openai-chat"].reply(PROMPT, "m")
+        reply._ask = lambda: nullcontext(SimpleNamespace(headers={}, http_response=None))
+        texts = iter(reply)
+        assert next(texts) == "one "
+        with pytest.raises(Broken):
+            next(texts)
+
     def test_chat_is_read_from_servers_that_are_loose_about_it(self, made, monkeypatch):
         chunks = [
             {"choices": [], "prompt_filter_results": []},
