@@ -15,8 +15,8 @@ from peewee import DatabaseError  # noqa: E402
 from werkzeug.middleware.proxy_fix import ProxyFix  # noqa: E402
 
 import config  # noqa: E402
-import models  # noqa: E402
 import server  # noqa: E402
+import storage  # noqa: E402
 import views  # noqa: E402
 from analyzer import Analyzer, Limits  # noqa: E402
 from analyzer.prompt import RecipeError, load_recipes  # noqa: E402
@@ -27,7 +27,7 @@ from providers.base import Provider  # noqa: E402
 
 def create_app(settings: Settings) -> Flask:
     """Build the web application around an analyzer that has not begun: its worker begins it."""
-    models.connect(settings.database_file)
+    storage.connect(settings.database_file)
     app = Flask(__name__)
     app.config.update(
         SECRET_KEY=settings.secret_key or None,
@@ -102,9 +102,9 @@ def main() -> None:
         settings = config.load()
         # Made here too, so that a mistake shows before anything runs; the serving process makes its own.
         server.serve(settings, make_analyzer(settings).models, create_app)
-    except (ConfigError, RecipeError, models.DatabaseInUse) as error:
+    except (ConfigError, RecipeError, storage.DatabaseInUse) as error:
         sys.exit(f"precis: {error}")
-    except (models.StorageError, DatabaseError) as error:
+    except (storage.StorageError, DatabaseError) as error:
         sys.exit(f"precis: {settings.database_file} cannot be used: {error}.")
 
 

@@ -14,7 +14,7 @@ import gevent
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-import models
+import storage
 from analyzer import Analyzer
 from config import Settings
 
@@ -58,16 +58,16 @@ class Server(BaseApplication):
         app = self.make_app(self.settings)
         # Held until the process dies, however it dies.
         # After SIGHUP the last worker finishes first.
-        self.lock = models.hold(self.settings.database_file, self.settings.grace_seconds + 10)
+        self.lock = storage.hold(self.settings.database_file, self.settings.grace_seconds + 10)
         return app
 
 
 def serve(settings: Settings, offered: tuple[str, ...], make_app: MakeApp) -> None:
     """Migrate, say where the server is and which models it offers, and serve until a signal."""
     raise_file_limit()
-    models.connect(settings.database_file)
-    with models.hold(settings.database_file):
-        models.migrate()
+    storage.connect(settings.database_file)
+    with storage.hold(settings.database_file):
+        storage.migrate()
     where = settings.address if settings.bind else f"http://{settings.address}"
     print(f"Precis is at {where}", file=sys.stderr)  # noqa: T201
     print(f"Models: {', '.join(offered)}", file=sys.stderr)  # noqa: T201

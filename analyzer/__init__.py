@@ -15,8 +15,9 @@ from analyzer import prompt
 from analyzer.prompt import Recipe, UnknownRecipe
 from analyzer.runner import Limits, Runner
 from analyzer.token_log import Ended, Text, TokenLog, Viewer
-from models import Analysis, Document, Status, StorageError, User, connected
+from models import Analysis, Document, Status, User
 from providers.base import Provider, Unconfigured
+from storage import StorageError, connected
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,9 @@ import gevent
 
 from analyzer.prompt import UnknownRecipe
 from analyzer.token_log import LeaseLost, TokenLog
-from models import Status, StorageError
+from models import Status
 from providers.base import Broken, Prompt, Provider, ProviderError, Reply, StopReason
+from storage import StorageError
 
 logger = logging.getLogger(__name__)
 

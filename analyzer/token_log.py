@@ -16,7 +16,8 @@ import gevent
 from gevent.event import AsyncResult, Event
 
 from analyzer.text import Door
-from models import ENDINGS, Analysis, Status, connected
+from models import ENDINGS, Analysis, Status
+from storage import connected
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import gevent  # noqa: E402
 import pytest  # noqa: E402
 
 import config  # noqa: E402
-import models  # noqa: E402
+import storage  # noqa: E402
 from app import create_app  # noqa: E402
 from tests.chromium import Browser, open_chromium  # noqa: E402
 from tests.precis import Precis  # noqa: E402
@@ -84,7 +84,7 @@ def make_app(settings):
         made.clear()
         app = create_app(settings.model_copy(update=changes))
         app.testing = True
-        models.migrate()
+        storage.migrate()
         app.extensions["analyzer"].begin()
         made.append(app)
         return app

@@ -4,7 +4,8 @@ from itertools import count
 
 from werkzeug.test import encode_multipart
 
-from models import Analysis, Document, Status, User, connected
+from models import Analysis, Document, Status, User
+from storage import connected
 
 HTMX = {"HX-Request": "true"}
 PARTIAL = HTMX | {"HX-Request-Type": "partial"}

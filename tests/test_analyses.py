@@ -5,7 +5,8 @@ import re
 import gevent
 import pytest
 
-from models import Analysis, connected
+from models import Analysis
+from storage import connected
 from tests.page import PARTIAL as PARTIALS
 from tests.person import HTMX, ask, finished, post_analysis, stream
 

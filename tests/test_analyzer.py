@@ -5,7 +5,7 @@ import pytest
 from gevent.event import Event
 from peewee import SqliteDatabase
 
-import models
+import storage
 from analyzer import Ended, Limits, Viewer
 from app import make_analyzer
 from models import Analysis, Document, Piece, Status, User
@@ -17,7 +17,7 @@ PAID = MODELS[:2]
 
 @pytest.fixture
 def paper(app):
-    with models.connected():
+    with storage.connected():
         text = "Terms.\n\nThe user shall pay 100 EUR by 1 March 2027."
         yield Document.add(User.local(), "Terms", text, 11, 2)
 
@@ -290,7 +290,7 @@ def test_an_ending_that_cannot_be_saved_yet_is_saved_later(analyzer, ask, provid
     def full_once(worker, pieces, endings, lease=None):
         if endings and not failed.is_set():
             failed.set()
-            raise models.StorageError("disk is full")
+            raise storage.StorageError("disk is full")
         return commit(worker, pieces, endings, lease)
 
     monkeypatch.setattr(Analysis, "commit", full_once)
@@ -333,7 +333,7 @@ def test_stop_does_not_wait_for_a_locked_database_to_close_the_call(analyzer, as
     provider.script(text="one two three", fault="silence", at=1)
     id = ask()
     first_text(analyzer, id)
-    other = SqliteDatabase(models.database.database, timeout=0)
+    other = SqliteDatabase(storage.database.database, timeout=0)
     other.connect()
     other.execute_sql("BEGIN IMMEDIATE")
     stop = gevent.spawn(analyzer.cancel, id)
@@ -358,7 +358,7 @@ def test_a_worker_that_finds_the_database_locked_takes_over_later(
     def locked_once(worker):
         attempts.append(worker)
         if len(attempts) == 1:
-            raise models.StorageError("database is locked")
+            raise storage.StorageError("database is locked")
         return interrupt(worker)
 
     monkeypatch.setattr(Analysis, "interrupt_abandoned", locked_once)

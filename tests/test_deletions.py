@@ -3,7 +3,8 @@
 import gevent
 import pytest
 
-from models import Analysis, Document, Piece, connected
+from models import Analysis, Document, Piece
+from storage import connected
 from tests.page import Page
 from tests.person import Writer, ask, row, saved, stream
 

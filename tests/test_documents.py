@@ -8,7 +8,8 @@ import gevent
 import pytest
 from werkzeug.datastructures import FileStorage
 
-from models import Document, connected
+from models import Document
+from storage import connected
 from tests.person import HTMX, bring, post_large
 
 TEXTAREA = re.compile(r"<textarea [^>]*>\n(.*?)</textarea>", re.DOTALL)

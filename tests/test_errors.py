@@ -3,7 +3,8 @@
 import pytest
 from peewee import OperationalError
 
-from models import Document, StorageError, database
+from models import Document
+from storage import StorageError, database
 from tests.person import HTMX, Writer
 
 

@@ -3,7 +3,7 @@
 import pytest
 from peewee import OperationalError
 
-from models import database
+from storage import database
 
 
 @pytest.mark.parametrize(("path", "word"), [("/up", "up\n"), ("/ready", "ready\n")])

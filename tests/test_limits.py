@@ -9,7 +9,7 @@ import gevent
 import pytest
 from peewee import SqliteDatabase
 
-import models
+import storage
 from tests.page import Page
 from tests.person import HTMX, ask, post_analysis, row, stream
 
@@ -166,7 +166,7 @@ def test_no_more_than_the_cap_ever_run(make_app, provider):
 
 
 def test_many_at_once_do_not_pass_the_limit_while_the_database_is_locked(client, document, provider):
-    other = SqliteDatabase(models.database.database, timeout=0)
+    other = SqliteDatabase(storage.database.database, timeout=0)
     other.connect()
     other.execute_sql("BEGIN IMMEDIATE")
     posts = [gevent.spawn(post_analysis, client.application.test_client(), document) for _ in range(20)]

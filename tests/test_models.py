@@ -2,15 +2,15 @@
 
 import pytest
 
-import models
+import storage
 from models import ENDINGS, LIVE, Analysis, Document, Piece, Status, User
 
 
 @pytest.fixture(autouse=True)
 def _database(tmp_path):
-    models.connect(tmp_path / "precis.db")
-    models.migrate()
-    with models.connected():
+    storage.connect(tmp_path / "precis.db")
+    storage.migrate()
+    with storage.connected():
         yield
 
 
@@ -131,7 +131,9 @@ def test_a_reading_is_one_snapshot_of_row_and_pieces(document):
 
 def test_the_migrated_schema_is_the_models_schema():
     for model in (User, Document, Analysis, Piece):
-        columns = {column.name: column.null for column in models.database.get_columns(model._meta.table_name)}
+        columns = {
+            column.name: column.null for column in storage.database.get_columns(model._meta.table_name)
+        }
         assert columns == {field.column_name: field.null for field in model._meta.sorted_fields}
 
 

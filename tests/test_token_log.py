@@ -5,17 +5,18 @@ import pytest
 from gevent.event import Event
 from peewee import SqliteDatabase
 
-import models
+import storage
 from analyzer import Ended, Text, Viewer
 from analyzer.token_log import LeaseLost, TokenLog
-from models import Analysis, Document, Piece, Status, StorageError, User
+from models import Analysis, Document, Piece, Status, User
+from storage import StorageError
 
 
 @pytest.fixture(autouse=True)
 def _database(tmp_path):
-    models.connect(tmp_path / "precis.db")
-    models.migrate()
-    with models.connected():
+    storage.connect(tmp_path / "precis.db")
+    storage.migrate()
+    with storage.connected():
         yield
 
 
@@ -222,7 +223,7 @@ def test_when_nothing_can_be_saved_the_writer_hears_of_it_and_no_viewer_sees_it(
 def test_a_locked_database_is_waited_for_without_stopping_the_others(log, running):
     id = running()
     log.open(id)
-    other = SqliteDatabase(models.database.database, timeout=0)
+    other = SqliteDatabase(storage.database.database, timeout=0)
     other.connect()
     other.execute_sql("BEGIN IMMEDIATE")
     writer = gevent.spawn(log.append, id, "patient")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask, request
 
-import models
+import storage
 from views import analyses, cancellations, deletions, documents, errors, health, live, streams
 from views.helpers import cross_site, formats, headers, hosts, limits, routes
 
@@ -28,9 +28,9 @@ def register(app: Flask) -> None:
 def _connect() -> None:
     # Whether the process lives, and how its pages look, does not depend on its database.
     if request.endpoint not in {"health.up", "static"}:
-        models.database.connect(reuse_if_open=True)
+        storage.database.connect(reuse_if_open=True)
 
 
 def _disconnect(error: BaseException | None) -> None:
-    if not models.database.is_closed():
-        models.database.close()
+    if not storage.database.is_closed():
+        storage.database.close()

@@ -8,7 +8,7 @@ from flask import Flask, render_template, request
 from peewee import OperationalError
 from werkzeug.exceptions import Forbidden, HTTPException, InternalServerError
 
-from models import StorageError
+from storage import StorageError
 from views.documents import document_page
 from views.helpers.formats import plural
 from views.helpers.forms import AnalyzeForm

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-import models
+import storage
 
 blueprint = Blueprint("health", __name__)
 
@@ -19,5 +19,5 @@ def up() -> tuple[str, int, dict[str, str]]:
 def ready() -> tuple[str, int, dict[str, str]]:
     """Answer when the database does, too."""
     # A table's page, not only a connection: the file may be gone under it.
-    models.database.execute_sql("SELECT id FROM document LIMIT 1").fetchall()
+    storage.database.execute_sql("SELECT id FROM document LIMIT 1").fetchall()
     return "ready\n", 200, {"Content-Type": "text/plain"}

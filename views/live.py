@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from flask import Blueprint, Response, request, stream_template
 
 from analyzer import Ended, Text, Viewer
-from models import Analysis, connected
+from models import Analysis
+from storage import connected
 from views.analyses import shown
 from views.helpers.routes import analyzer, find_analysis, person
 from views.helpers.sockets import watched
