@@ -1,6 +1,7 @@
 """Precis: open a document, press Enter, and watch an analysis arrive and stay.
 
-`python app.py` brings the database up to date and serves. Each process is made by `create_app`.
+`python app.py` brings the database up to date and serves; `backup` and `restore` copy what it keeps.
+Each process is made by `create_app`.
 """
 
 from gevent import monkey
@@ -8,13 +9,17 @@ from gevent import monkey
 # First of all: what was imported before it would keep blocking sockets, and one would stop every stream.
 monkey.patch_all()
 
+import argparse  # noqa: E402
 import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import NoReturn  # noqa: E402
 
 from flask import Flask  # noqa: E402
 from peewee import DatabaseError  # noqa: E402
 from werkzeug.middleware.proxy_fix import ProxyFix  # noqa: E402
 
 import config  # noqa: E402
+import logs  # noqa: E402
 import server  # noqa: E402
 import storage  # noqa: E402
 import views  # noqa: E402
@@ -37,6 +42,9 @@ def create_app(settings: Settings) -> Flask:
         MAX_FORM_MEMORY_SIZE=12 * 1024 * 1024,
         SEND_FILE_MAX_AGE_DEFAULT=365 * 24 * 3600,
         ANALYZE_LIMIT=settings.analyze_limit,
+        MAX_STREAMS=settings.max_streams,
+        # The rest of the connections are for pages.
+        MAX_VIEWERS=server.max_connections() * 3 // 4,
     )
     app.extensions["analyzer"] = make_analyzer(settings)
     if hops := settings.trusted_proxies:
@@ -97,15 +105,44 @@ def offered_models(settings: Settings, providers: dict[str, Provider]) -> tuple[
 
 
 def main() -> None:
-    """Migrate the database and serve it; a mistake in the settings ends with one sentence."""
+    """Serve, or do what the command line says; a mistake ends with one sentence."""
+    logs.configure()
+    arguments = read_arguments()
     try:
         settings = config.load()
-        # Made here too, so that a mistake shows before anything runs; the serving process makes its own.
-        server.serve(settings, make_analyzer(settings).models, create_app)
-    except (ConfigError, RecipeError, storage.DatabaseInUse) as error:
+        if arguments.command:
+            print(COMMANDS[arguments.command](settings.database_file, arguments.file))  # noqa: T201
+        else:
+            # Made here too, so that a mistake shows before anything runs; the serving process makes its own.
+            server.serve(settings, make_analyzer(settings).models, create_app)
+    except (ConfigError, RecipeError, storage.DatabaseRefused) as error:
         sys.exit(f"precis: {error}")
     except (storage.StorageError, DatabaseError) as error:
         sys.exit(f"precis: {settings.database_file} cannot be used: {error}.")
+    except OSError as error:
+        sys.exit(f"precis: {error}.")
+
+
+COMMANDS = {"backup": storage.back_up, "restore": storage.restore}
+
+
+def read_arguments() -> argparse.Namespace:
+    """Read the command line: nothing, or a `command` and its `file`."""
+    parser = Parser(prog="python app.py", description="Without a command: serve Precis.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    backup = commands.add_parser("backup", help="copy the database into a new file, even while it is served")
+    backup.add_argument("file", type=Path, metavar="FILE", help="a file that is not there yet")
+    restore = commands.add_parser("restore", help="put a backup in the database's place, which is kept")
+    restore.add_argument("file", type=Path, metavar="FILE", help="a file that backup has made")
+    return parser.parse_args()
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the sentence."""
+        self.exit(2, f"precis: {message}; python app.py --help says more.\n")
 
 
 if __name__ == "__main__":

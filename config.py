@@ -76,6 +76,12 @@ class Settings(BaseSettings):
     max_running: int = Field(
         200, ge=1, alias="PRECIS_MAX_RUNNING", description="Analyses one process runs at a time; more wait."
     )
+    max_streams: int = Field(
+        500,
+        ge=1,
+        alias="PRECIS_MAX_STREAMS",
+        description="Pages one person may have watching at a time; more show what is saved and a link.",
+    )
     first_token_seconds: float = Field(
         30, gt=0, alias="PRECIS_FIRST_TOKEN_SECONDS", description="Longest wait for an answer's first text."
     )

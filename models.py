@@ -4,14 +4,14 @@ An analysis moves one way only, by the named methods of `Analysis`:
 
     waiting ──claim_next──> running ──commit──> complete, cut, stopped, incomplete, interrupted,
        └──stop──> stopped      │                 declined, failed
-                               └──interrupt_abandoned (its worker is dead)──> interrupted
+                               └──interrupt (nobody runs it any more)──> interrupted
 
 Each is one write transaction that looks at the status first, so that of two that race exactly one wins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -53,6 +53,12 @@ class Status(StrEnum):
 
 LIVE = (Status.WAITING, Status.RUNNING)
 ENDINGS = tuple(status for status in Status if status not in LIVE)
+# A failed one has a text only if it was to continue another one's.
+BROKEN_OFF = (Status.CUT, Status.INCOMPLETE, Status.INTERRUPTED, Status.FAILED)
+
+
+class DocumentGone(Exception):
+    """The document of which something was asked is deleted."""
 
 
 class Record(Model):
@@ -114,9 +120,9 @@ class Document(Record):
         return list(cls.select(*_light(cls)).where(cls.owner == owner).order_by(cls.id.desc()).limit(limit))
 
     @classmethod
-    def of(cls, analysis: Analysis) -> Document:
-        """Return an analysis' document with its text."""
-        return cls.get_by_id(analysis.document_id)
+    def of(cls, analysis: Analysis) -> Document | None:
+        """Return an analysis' document with its text, or None if it is deleted."""
+        return cls.get_or_none(cls.id == analysis.document_id)
 
     def read(self) -> str:
         """Return the text, which may be megabytes and is loaded by nothing else."""
@@ -159,7 +165,10 @@ class Analysis(Record):
     input_tokens = IntegerField(null=True)
     output_tokens = IntegerField(null=True)
     cached_tokens = IntegerField(null=True)
+    usage_is_estimate = BooleanField(default=False)
     price = DecimalField(max_digits=12, decimal_places=6, null=True)
+    continues = ForeignKeyField("self", null=True, on_delete="SET NULL")
+    joins_at = IntegerField(null=True)
 
     class Meta:
         indexes = ((("owner", "request_key"), True),)
@@ -168,6 +177,21 @@ class Analysis(Record):
     def is_live(self) -> bool:
         """Whether it has not ended."""
         return self.status in LIVE
+
+    @property
+    def can_be_continued(self) -> bool:
+        """Whether it broke off with a text that another analysis can go on with."""
+        return self.status in BROKEN_OFF and self.words > 0
+
+    @property
+    def reference(self) -> str:
+        """What a person names when asking for help; the log has it too."""
+        return self.reference_of(self.id)
+
+    @staticmethod
+    def reference_of(id: int) -> str:
+        """Return the reference of an analysis."""
+        return f"A{id}"
 
     @property
     def first_text_seconds(self) -> float | None:
@@ -192,15 +216,20 @@ class Analysis(Record):
         question: str = "",
         request_key: str | None = None,
         *,
+        continues: Analysis | None = None,
         worker: str = "",
         lease_seconds: float = 0,
     ) -> tuple[Analysis, bool]:
         """Put an analysis in the queue, or into a `worker`'s hands: this INSERT is the licence to spend.
 
-        Returns the analysis and whether it is new; see `asked_before`.
+        One that continues another begins with the other's text. Returns the analysis and whether it is
+        new; see `asked_before`. Raises `DocumentGone`.
         """
-        if existing := cls.asked_before(document.id, owner, recipe, model, question, request_key):
+        if existing := cls.asked_before(document.id, owner, recipe, model, question, request_key, continues):
             return existing, False
+        if not Document.select(Document.id).where(Document.id == document.id).exists():
+            raise DocumentGone(document.id)
+        text = (continues.read() if continues else None) or ""
         analysis = cls.create(
             document=document,
             owner=owner,
@@ -209,13 +238,28 @@ class Analysis(Record):
             question=question,
             request_key=request_key or None,
             created_at=now(),
+            continues=continues,
+            joins_at=len(text) if continues else None,
             **(cls._claimed_by(worker, lease_seconds) if worker else {}),
         )
+        if text:
+            Piece.create(analysis=analysis, position=0, text=text)
         return analysis, True
+
+    def read(self) -> str:
+        """Return the text of one that has ended."""
+        return Analysis.select(Analysis.text).where(Analysis.id == self.id).scalar()
 
     @classmethod
     def asked_before(
-        cls, document_id: int, owner: User, recipe: str, model: str, question: str, request_key: str | None
+        cls,
+        document_id: int,
+        owner: User,
+        recipe: str,
+        model: str,
+        question: str,
+        request_key: str | None,
+        continues: Analysis | None = None,
     ) -> Analysis | None:
         """Return what a request that is made again has made, so that nobody pays twice for it.
 
@@ -227,6 +271,7 @@ class Analysis(Record):
             return None
         same = (cls.document == document_id) & (cls.recipe == recipe) & (cls.model == model)
         same &= (cls.question == question) & cls.status.in_(LIVE) & cls.request_key.is_null(False)
+        same &= cls.continues == continues
         again = (cls.request_key == request_key) | same
         return (
             cls._with_document()
@@ -243,9 +288,9 @@ class Analysis(Record):
         return cls._with_document().where(cls.id == id, cls.owner == owner).first()
 
     @classmethod
-    def find_to_watch(cls, owner: User, id: int) -> tuple[int, int, datetime] | None:
-        """Return an analysis' id, its document's paragraphs and when it was asked, or None."""
-        query = cls.select(cls.id, Document.paragraphs, cls.created_at).join(Document)
+    def find_to_watch(cls, owner: User, id: int) -> tuple[int, int, datetime, int | None] | None:
+        """Return an analysis' id, its document's paragraphs, when it was asked and its join, or None."""
+        query = cls.select(cls.id, Document.paragraphs, cls.created_at, cls.joins_at).join(Document)
         return query.where(cls.id == id, cls.owner == owner).tuples().first()
 
     @classmethod
@@ -276,13 +321,10 @@ class Analysis(Record):
     # Living
 
     @classmethod
-    def waiting(cls) -> list[int]:
-        """Return the ids of those that wait, the longest waiting first."""
-        with connected():
-            return [
-                id
-                for (id,) in cls.select(cls.id).where(cls.status == Status.WAITING).order_by(cls.id).tuples()
-            ]
+    def waiting(cls, limit: int | None = None) -> list[Analysis]:
+        """Return those that wait, the longest waiting first, without their texts."""
+        query = cls.select(*_light(cls)).where(cls.status == Status.WAITING)
+        return list(query.order_by(cls.id).limit(limit))
 
     @classmethod
     @saving
@@ -292,7 +334,7 @@ class Analysis(Record):
         claimed = (
             cls.update(**cls._claimed_by(worker, lease_seconds))
             .where(cls.id.in_(oldest), cls.status == Status.WAITING)
-            .returning(cls.id, cls.document, cls.recipe, cls.model, cls.question)
+            .returning(cls.id, cls.document, cls.recipe, cls.model, cls.question, cls.joins_at)
             .execute()
         )
         return next(iter(claimed), None)
@@ -327,11 +369,13 @@ class Analysis(Record):
         pieces: Sequence[tuple[int, int, str]],
         endings: Mapping[int, Mapping[str, Any]],
         lease_seconds: float | None = None,
+        first: Set[int] = frozenset(),
     ) -> set[int]:
         """Save one tick of a worker's token log: (analysis, position, text) and how analyses end.
 
         Returns the ids that run in the worker's name; of any other nothing is saved. An ending's
         fields replace the pieces in the same transaction. With `lease_seconds` all leases are renewed.
+        `first` are those whose first new text is among the pieces.
         """
         execute = database.execute_sql
         running = "SELECT id FROM analysis WHERE status = 'running' AND worker = ?"
@@ -340,8 +384,8 @@ class Analysis(Record):
         if rows:
             insert = "INSERT INTO piece (analysis_id, position, text) VALUES (?, ?, ?)"
             database.connection().executemany(insert, rows)
-        if first := [id for id, position, _ in rows if position == 0]:
-            cls.update(first_text_at=now()).where(cls.id.in_(first)).execute()
+        if begun := held & first:
+            cls.update(first_text_at=now()).where(cls.id.in_(begun)).execute()
         for id in held & endings.keys():
             cls._ended(id, **endings[id]).execute()
             Piece.forget(id)
@@ -352,19 +396,30 @@ class Analysis(Record):
         return held
 
     @classmethod
-    @saving
-    def interrupt_abandoned(cls, worker: str) -> list[int]:
-        """End as interrupted, text kept, what runs in another worker's name; returns the ids.
+    def abandoned(cls, worker: str, running: Collection[int], is_alone: bool = False) -> list[int]:
+        """Return what runs in the database and nowhere else.
 
-        Only the one holder of the database may call it: on SQLite whoever else was running is dead.
+        That is: in the worker's name, but not among those it is `running`; in another's whose lease is
+        over, or, when this worker `is_alone` with the database, in any other's.
         """
-        abandoned = cls.select(cls.id).where(cls.status == Status.RUNNING, cls.worker != worker)
-        ids = [row.id for row in abandoned]
-        for id in ids:
+        with connected():
+            found = cls.select(cls.id, cls.worker, cls.lease_until).where(cls.status == Status.RUNNING)
+            return [
+                id
+                for id, owner, lease_until in found.tuples()
+                if (id not in running if owner == worker else is_alone or lease_until < now())
+            ]
+
+    @classmethod
+    @saving
+    def interrupt(cls, ids: Collection[int], worker: str, is_alone: bool = False) -> list[int]:
+        """End as interrupted, text kept, what was found `abandoned` and still is; returns those ids."""
+        ended = [id for id in cls.abandoned(worker, (), is_alone) if id in ids]
+        for id in ended:
             text = Piece.text_of(id)
             cls._ended(id, Status.INTERRUPTED, text=text, words=len(text.split())).execute()
             Piece.forget(id)
-        return ids
+        return ended
 
     @classmethod
     def _ended(cls, id: int, status: Status, **fields: Any) -> Any:

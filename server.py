@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import logging
 import os
 import resource
 import signal
+import struct
 import sys
+import termios
+import time
+from array import array
 from collections.abc import Callable
+from fcntl import ioctl
 from typing import Any
 
 import gevent
 from flask import Flask
+from gevent import socket
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.ggevent import GeventWorker
 
+import logs
 import storage
 from analyzer import Analyzer
 from config import Settings
 
+logger = logging.getLogger(__name__)
+
 MakeApp = Callable[[Settings], Flask]
+
+MAX_CONNECTIONS = 4000
+# A stream writes every 10 s at least, so that who takes nothing is dropped within 90 s.
+STALL_SECONDS = 80.0
 
 
 class Server(BaseApplication):
@@ -32,9 +49,10 @@ class Server(BaseApplication):
     def load_config(self) -> None:
         options: dict[str, Any] = {
             "bind": self.settings.address,
-            "worker_class": "gevent",
+            "worker_class": Worker,
+            "logger_class": logs.ServerLogger,
             "workers": 1,
-            "worker_connections": 4000,
+            "worker_connections": max_connections(),
             # A connection that waits this long for its next request is closed; a drained one holds
             # the worker's end as long.
             "keepalive": 5,
@@ -62,11 +80,93 @@ class Server(BaseApplication):
         return app
 
 
+class Worker(GeventWorker):
+    """Gunicorn's gevent worker, which tells what happens to the log only and drops stalled clients."""
+
+    clients = 0
+
+    def init_process(self) -> None:
+        """Run; a failure is logged here because gunicorn would print its message."""
+        try:
+            super().init_process()
+        except Exception:
+            logger.exception("the worker failed")
+            sys.exit(1 if self.booted else Arbiter.WORKER_BOOT_ERROR)
+
+    def timeout_ctx(self) -> Any:
+        """Bound the wait for a connection's next request, which is none of the one before."""
+        logs.request_id.set("")
+        return super().timeout_ctx()
+
+    def handle(self, listener: Any, accepted: Any, address: Any) -> None:
+        """Serve one connection."""
+        self.clients += 1
+        try:
+            super().handle(listener, Client(accepted), address)
+        finally:
+            self.clients -= 1
+
+    def handle_request(self, listener_name: Any, request: Any, client: Client, address: Any) -> None:
+        """Serve one request."""
+        if self.clients > self.worker_connections // 2:
+            # Those who wait to be let in shall not wait for connections that stay open for nothing.
+            request.force_close()
+        super().handle_request(listener_name, request, client, address)
+
+
+class Client(socket.socket):
+    """A client's connection, which is as good as reset when its client takes nothing for STALL_SECONDS.
+
+    Taken is what has left the kernel's queue. TCP_USER_TIMEOUT would be cheaper, but a unix socket has
+    none, and on TCP it also drops a client that takes little at a time, however steadily.
+    """
+
+    __slots__ = ("_queued", "_taken_at")
+
+    def __init__(self, accepted: socket.socket) -> None:
+        super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
+        self._queued = 0
+
+    def send(self, data: Any, flags: int = 0, timeout: object = None) -> int:
+        """Send what there is room for; all else that sends comes down to this, some with a timeout."""
+        while True:
+            self.settimeout(self._patience())
+            try:
+                sent: int = super().send(data, flags)
+            except TimeoutError:
+                continue
+            finally:
+                self.settimeout(None)
+            self._queued = self._count_queued()
+            return sent
+
+    def _patience(self) -> float:
+        """Return for how many seconds to wait before the next look at what has been taken."""
+        queued, now = self._count_queued(), time.monotonic()
+        if queued < self._queued or not queued:
+            self._taken_at = now
+        self._queued = queued
+        left = self._taken_at + STALL_SECONDS - now
+        if left <= 0:
+            # Closed without this, what is queued would stay with the kernel for minutes more.
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise ConnectionResetError(errno.ECONNRESET, "the client takes nothing")
+        return min(left, STALL_SECONDS / 16)
+
+    def _count_queued(self) -> int:
+        ioctl(self.fileno(), termios.TIOCOUTQ, _count)
+        return _count[0]
+
+
+_count = array("i", [0])
+
+
 def serve(settings: Settings, offered: tuple[str, ...], make_app: MakeApp) -> None:
-    """Migrate, say where the server is and which models it offers, and serve until a signal."""
+    """Check and migrate, say where the server is and what it offers, and serve until a signal."""
     raise_file_limit()
     storage.connect(settings.database_file)
     with storage.hold(settings.database_file):
+        storage.check(settings.database_file)
         storage.migrate()
     where = settings.address if settings.bind else f"http://{settings.address}"
     print(f"Precis is at {where}", file=sys.stderr)  # noqa: T201
@@ -84,8 +184,7 @@ def end_in_order(arbiter: Any) -> None:
 def begin(worker: Any) -> None:
     """Begin the analyzer in a new worker, and end it with the worker."""
     analyzer: Analyzer = worker.wsgi.extensions["analyzer"]
-    if interrupted := analyzer.begin():
-        worker.log.warning("ended as interrupted what the last worker left: %s", interrupted)
+    analyzer.begin()
     # Ctrl-C reaches all processes of a terminal; the worker waits to be told by its parent.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker.drained = gevent.spawn(drain_at_end, worker, analyzer)
@@ -117,3 +216,11 @@ def raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def max_connections() -> int:
+    """Return how many connections a worker may hold without ever running out of open files."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # One costs up to three files: a socket and a database connection's two. A fourth is for the calls
+    # to providers, and some are the worker's own.
+    return max(4, min(MAX_CONNECTIONS, (limit - 32) // 4))

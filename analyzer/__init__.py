@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import gevent
 from gevent.event import Event
@@ -14,14 +15,14 @@ from gevent.event import Event
 from analyzer import prompt
 from analyzer.prompt import Recipe, UnknownRecipe
 from analyzer.runner import Limits, Runner
-from analyzer.token_log import Ended, Text, TokenLog, Viewer
-from models import Analysis, Document, Status, User
+from analyzer.token_log import Ended, LeaseLost, Notice, Text, TokenLog, Viewer, Wait
+from models import Analysis, Document, Piece, Status, User
 from providers.base import Provider, Unconfigured
 from storage import StorageError, connected
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Analyzer", "Ended", "Limits", "Recipe", "Text", "Viewer"]
+__all__ = ["Analyzer", "Ended", "Limits", "Notice", "Recipe", "Text", "Viewer", "Wait"]
 
 
 class Analyzer:
@@ -52,6 +53,7 @@ class Analyzer:
         self.worker = f"{socket.gethostname()[:30]}:{os.getpid()}:{secrets.token_hex(4)}"
         self.log = TokenLog(self.worker)
         self._runners: dict[int, Runner] = {}
+        self._reserved = 0
         self._room = Event()
         self._draining = False
         self._in_charge = False
@@ -71,7 +73,7 @@ class Analyzer:
             self._run_waiting()
         except StorageError as error:
             # While nothing can be saved people can still read; the dispatcher tries again.
-            logger.error("could not take over: %s", error)
+            logger.error("could not take over", extra={"reason": str(error)})
         self._dispatcher = gevent.spawn(self._dispatch_forever)
         return interrupted
 
@@ -83,34 +85,58 @@ class Analyzer:
         model: str,
         question: str = "",
         request_key: str | None = None,
+        continues: Analysis | None = None,
     ) -> tuple[Analysis, bool]:
-        """Run an analysis, or queue it until there is room; returns it and whether it is new."""
+        """Run an analysis, or queue it until there is room; returns it and whether it is new.
+
+        One that continues another begins with the other's text.
+        """
         worker = self.worker if self._may_run_at_once() else ""
-        analysis, is_new = Analysis.ask(
-            document,
-            owner,
-            recipe,
-            model,
-            question,
-            request_key,
-            worker=worker,
-            lease_seconds=self.LEASE_SECONDS,
-        )
+        # Kept while the database keeps us waiting: others who start meanwhile find it taken.
+        self._reserved += bool(worker)
+        try:
+            analysis, is_new = Analysis.ask(
+                document,
+                owner,
+                recipe,
+                model,
+                question,
+                request_key,
+                continues=continues,
+                worker=worker,
+                lease_seconds=self.LEASE_SECONDS,
+            )
+        finally:
+            self._reserved -= bool(worker)
+        if worker and not is_new:
+            # Somebody may have found no room because of it.
+            self._room.set()
         if is_new:
-            self.log.open(analysis.id)
+            # A row that runs without a runner would be taken for abandoned: nothing may come between.
+            self._open(analysis)
             if worker:
                 self._run(analysis)
+            else:
+                self.log.notify(analysis.id, Wait.TURN)
+            logger.info("asked", extra=_told(analysis) | {"waits": not worker})
         return analysis, is_new
 
     def cancel(self, id: int) -> None:
         """Stop an analysis and keep its text; without effect on one that has ended."""
+        logger.info("stop asked for", extra={"analysis": id})
         # First what costs money, then what is written: the database may keep us waiting.
-        if runner := self._runners.get(id):
-            runner.stop()
+        self._stop_runner(id)
         if Analysis.stop(id) is Status.WAITING:
             self.log.conclude(id, Status.STOPPED)
+        # Its turn may have come while the database kept us waiting.
+        self._stop_runner(id)
 
-    def observe(self, id: int, after: int, viewer: Viewer) -> Iterator[Text | Ended]:
+    def window(self, model: str) -> int | None:
+        """Return how many tokens one of the models on offer can read, or None when that is not known."""
+        name, _, model = model.partition(":")
+        return self.providers[name].window(model) if name in self.providers else None
+
+    def observe(self, id: int, after: int, viewer: Viewer) -> Iterator[Text | Notice | Ended]:
         """Yield an analysis' text from position `after` as it is saved, then its ending; see `TokenLog`."""
         return self.log.observe(id, after, viewer)
 
@@ -139,9 +165,13 @@ class Analyzer:
             provider.close()
 
     def _let_go(self, id: int) -> None:
+        logger.info("deleted", extra={"analysis": id})
+        self._stop_runner(id)
+        self.log.forget(id)
+
+    def _stop_runner(self, id: int) -> None:
         if runner := self._runners.get(id):
             runner.stop()
-        self.log.forget(id)
 
     def _dispatch_forever(self) -> None:
         while True:
@@ -151,29 +181,58 @@ class Analyzer:
             try:
                 if not self._in_charge:
                     self._take_over()
+                self._recover()
                 self._run_waiting()
+            except StorageError as error:
+                logger.error("could not look for what waits", extra={"reason": str(error)})
             except Exception:
                 # Whatever it was, those who wait need a dispatcher.
                 logger.exception("could not look for what waits")
 
     def _take_over(self) -> list[int]:
-        interrupted = Analysis.interrupt_abandoned(self.worker)
-        for id in Analysis.waiting():
-            self.log.open(id)
+        # On SQLite whoever else was running is dead: this process holds the database alone.
+        interrupted = self._interrupt_abandoned(is_alone=True)
+        with connected():
+            for analysis in Analysis.waiting():
+                self._open(analysis)
+                self.log.notify(analysis.id, Wait.TURN)
         self._in_charge = True
+        return interrupted
+
+    def _recover(self) -> list[int]:
+        """End what nobody runs any more: its runner died, hangs, or its worker lost its lease."""
+        for id, runner in list(self._runners.items()):
+            if not runner.is_alive:
+                logger.error("its runner hangs", extra={"analysis": id})
+                runner.greenlet.kill(block=False)
+                del self._runners[id]
+        return self._interrupt_abandoned()
+
+    def _interrupt_abandoned(self, is_alone: bool = False) -> list[int]:
+        found = Analysis.abandoned(self.worker, self._runners, is_alone)
+        interrupted = Analysis.interrupt(found, self.worker, is_alone) if found else []
+        for id in interrupted:
+            logger.warning("interrupted", extra={"analysis": id})
+            self.log.conclude(id, Status.INTERRUPTED)
         return interrupted
 
     def _run_waiting(self) -> None:
         with connected():
-            while not self._draining and self._has_room():
+            # Looked at first, because a claim takes the database's one lock.
+            while not self._draining and self._has_room() and Analysis.waiting(1):
                 analysis = Analysis.claim_next(self.worker, self.LEASE_SECONDS)
                 if analysis is None:
                     return
-                self.log.open(analysis.id)
+                self._open(analysis)
                 self._run(analysis)
+                self.log.notify(analysis.id, None)
+
+    def _open(self, analysis: Analysis) -> None:
+        # One that continues another has a text before it runs.
+        self.log.open(analysis.id, Piece.text_of(analysis.id) if analysis.joins_at else "")
 
     def _has_room(self) -> bool:
-        return len(self._runners) < self.max_running
+        return len(self._runners) + self._reserved < self.max_running
 
     def _may_run_at_once(self) -> bool:
         # Room that was just made belongs to those who wait: the dispatcher is about to give it to them.
@@ -184,18 +243,34 @@ class Analyzer:
         provider = self.providers.get(name) or Unconfigured()
         runner = Runner(analysis.id, provider, model, lambda: self._prompt(analysis), self.log, self.limits)
         self._runners[analysis.id] = runner
-        runner.start().link(lambda _: self._ended(analysis.id))
+        runner.start().link(lambda _: self._ended(runner))
 
-    def _ended(self, id: int) -> None:
-        # Nothing waits while there is room.
-        if not self._has_room():
+    def _ended(self, runner: Runner) -> None:
+        # Nothing waits while there is room; and what a dead runner left is looked after at once.
+        if not self._has_room() or not runner.has_finished:
             self._room.set()
-        del self._runners[id]
+        if self._runners.get(runner.id) is runner:
+            del self._runners[runner.id]
 
     def _prompt(self, analysis: Analysis) -> prompt.Prompt:
         if analysis.recipe not in self.recipes:
             raise UnknownRecipe(analysis.recipe)
         with connected():
             document = Document.of(analysis)
+        if document is None:
+            raise LeaseLost(analysis.id)
         recipe = self.recipes[analysis.recipe]
-        return prompt.build(recipe, document.title, document.text, analysis.question, self.max_output_tokens)
+        answer = self.log.text(analysis.id)
+        return prompt.build(
+            recipe, document.title, document.text, analysis.question, self.max_output_tokens, answer
+        )
+
+
+def _told(analysis: Analysis) -> dict[str, Any]:
+    return {
+        "analysis": analysis.id,
+        "document": analysis.document.id,
+        "recipe": analysis.recipe,
+        "model": analysis.model,
+        "joins_at": analysis.joins_at,
+    }

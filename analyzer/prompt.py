@@ -76,8 +76,10 @@ def _recipe(file: Path) -> Recipe:
         raise RecipeError(f"{file}: not a recipe ({error}); see the others for its front matter.") from error
 
 
-def build(recipe: Recipe, title: str, text: str, question: str, max_output_tokens: int) -> Prompt:
-    """Return the prompt for a recipe and a document."""
+def build(
+    recipe: Recipe, title: str, text: str, question: str, max_output_tokens: int, answer: str = ""
+) -> Prompt:
+    """Return the prompt for a recipe and a document, to be answered from the end of `answer` on."""
     parts = tuple(paragraphs(text))
     # The document cannot close a mark that depends on all of it, and the same document has the same
     # mark each time, so that a provider can cache it.
@@ -92,5 +94,6 @@ def build(recipe: Recipe, title: str, text: str, question: str, max_output_token
         paragraphs=parts,
         recipe=recipe.name,
         question=question,
+        answer=answer,
         max_output_tokens=max_output_tokens,
     )

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import gevent
 
 from analyzer.prompt import UnknownRecipe
-from analyzer.token_log import LeaseLost, TokenLog
-from models import Status
-from providers.base import Broken, Prompt, Provider, ProviderError, Reply, StopReason
-from storage import StorageError
+from analyzer.token_log import LeaseLost, TokenLog, Wait
+from models import Analysis, Status
+from providers.base import (
+    Broken,
+    Busy,
+    KeyRefused,
+    OutOfCredit,
+    Prompt,
+    Provider,
+    ProviderError,
+    Reply,
+    StopReason,
+    TooLong,
+    Unreachable,
+    Usage,
+    estimate_tokens,
+)
+from storage import StorageError, StorageFull
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +51,25 @@ class Limits:
     total: float = 600.0
 
 
+class Silent(Exception):
+    """The provider said nothing for as long as it may."""
+
+
+class OutOfTime(Exception):
+    """The reply took longer in all than it may."""
+
+
+class Empty(Exception):
+    """The provider ended its reply in order and had said nothing."""
+
+
+# What can be known to go wrong; anything else is a fault of our own.
+KNOWN = (ProviderError, StorageError, UnknownRecipe, Silent, OutOfTime, Empty)
+# What somebody who runs Precis has to mend.
+GRAVE = (KeyRefused, OutOfCredit, StorageError)
+WAITS = {Busy: Wait.BUSY, Unreachable: Wait.UNREACHABLE, Silent: Wait.SILENT}
+
+
 class _Interrupt(BaseException):
     """Thrown into the runner while it waits for its provider.
 
@@ -46,7 +81,22 @@ class _Interrupt(BaseException):
 
 
 class Runner:
-    """Runs one claimed analysis to its ending. Its provider is called once; nothing is asked twice."""
+    """Runs one claimed analysis to its ending.
+
+    Its provider is asked again, at most twice, only while no text has come, and only where it said that it
+    was busy, could not be reached or stayed silent: what has begun to answer is never asked twice.
+    """
+
+    RETRIES = 2
+    PAUSES = (1.0, 4.0)  # seconds before the first retry and the second, and up to a quarter more
+    LONGEST_RETRY_AFTER = 20.0
+    STILL_WAITING_SECONDS = 8.0
+    # Longer than any one step may take that is not a wait for the provider.
+    STEP_SECONDS = 30.0
+    # More than any model writes in one token: a server that ignores the limit is cut off here.
+    CHARACTERS_PER_TOKEN = 32
+    SAVE_AGAIN_SECONDS = 1.0
+    pause = staticmethod(gevent.sleep)
 
     def __init__(
         self,
@@ -63,14 +113,24 @@ class Runner:
         self.prompt = prompt
         self.log = token_log
         self.limits = limits
-        self._began = False
+        self._calls = 0
+        self._characters = 0
+        self._asked: Prompt | None = None
+        self._reply: Reply | None = None
+        self._due = time.monotonic() + self.STEP_SECONDS
         self._waits = False
         self._interrupt: _Interrupt | None = None
+        self.has_finished = False
 
     def start(self) -> gevent.Greenlet:
         """Begin to run, in a greenlet of its own."""
         self.greenlet = gevent.spawn(self.run)
         return self.greenlet
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs and was heard of when it should have been."""
+        return not self.greenlet.ready() and time.monotonic() < self._due
 
     def stop(self, status: Status = Status.STOPPED) -> None:
         """End the reply now, as `status`, keeping its text; from any greenlet, any number of times."""
@@ -85,96 +145,194 @@ class Runner:
 
     def run(self) -> None:
         """Drive the reply to its ending and save it."""
-        reply: Reply | None = None
-        status, error, request_id = Status.FAILED, "", None
+        self._run()
+        self.has_finished = True
+
+    def _run(self) -> None:
+        self._started = time.monotonic()
+        logger.info("started", extra={"analysis": self.id})
+        still_waiting = gevent.get_hub().loop.timer(self.STILL_WAITING_SECONDS)
+        still_waiting.start(self._say_still_waiting)
+        failure: Exception | None = None
         try:
-            reply = self.provider.reply(self.prompt(), self.model)
-            with reply, closing(self._texts(reply)) as texts:
-                for text in texts:
-                    self.log.append(self.id, text)
-                    self._began = True
-            if reply.stop_reason is None:
-                raise Broken("no stop reason")
-            status = BY_STOP_REASON[reply.stop_reason]
-            if status is Status.COMPLETE and not self._began:
-                status, error = Status.FAILED, "empty"
+            status = self._ask_until_answered()
         except _Interrupt as interrupt:
             status = interrupt.status
         except LeaseLost:
-            logger.warning("analysis %s: its lease is gone", self.id)
+            logger.warning("lost its lease", extra={"analysis": self.id})
             return
-        except (ProviderError, StorageError, UnknownRecipe) as failure:
-            status, error = self._failed(), type(failure).__name__
-            request_id = getattr(failure, "request_id", None)
-            logger.warning("analysis %s: %s %s", self.id, error, request_id or "")
-        except gevent.Timeout:
-            status, error = self._failed(), "Silent"
-            logger.warning("analysis %s: the provider fell silent", self.id)
-        except Exception:
-            status, error = self._failed(), "Internal"
-            logger.exception("analysis %s: a fault of our own", self.id)
-        self._end(status, error, reply, request_id)
+        except Exception as error:
+            status, failure = Status.INCOMPLETE if self._characters else Status.FAILED, error
+        finally:
+            still_waiting.close()
+        self._end(status, failure)
 
-    def _failed(self) -> Status:
-        return Status.INCOMPLETE if self._began else Status.FAILED
+    # Asking
+
+    def _ask_until_answered(self) -> Status:
+        self._asked = self.prompt()
+        self._refuse_too_long(self._asked)
+        while True:
+            self._calls += 1
+            try:
+                return self._answer(self._asked)
+            except (Busy, Unreachable, Silent) as failure:
+                pause = self._pause_after(failure)
+                logger.warning("trying again", extra=self._told(failure) | {"pause": round(pause, 1)})
+                self.log.notify(self.id, WAITS[type(failure)], pause)
+                self._wait(partial(self.pause, pause), pause + self.STEP_SECONDS)
+
+    def _refuse_too_long(self, prompt: Prompt) -> None:
+        """Spare a call whose prompt cannot fit, by a generous estimate; in doubt the provider decides."""
+        window = self.provider.window(self.model)
+        if window and _tokens_in(prompt) * 0.75 > window:
+            raise TooLong
+
+    def _pause_after(self, failure: Busy | Unreachable | Silent) -> float:
+        """Return how many seconds to wait before the provider is asked again, or raise the failure."""
+        tries = 1 if isinstance(failure, Silent) else self.RETRIES
+        if self._characters or self._calls > tries:
+            raise failure
+        asked_for = getattr(failure, "retry_after", None)
+        if asked_for is not None and asked_for > self.LONGEST_RETRY_AFTER:
+            raise failure
+        pause = self.PAUSES[self._calls - 1] if asked_for is None else max(asked_for, 0.1)
+        # Apart, so that those who were refused together do not come together, and never too early.
+        pause *= random.uniform(1, 1.25)  # noqa: S311
+        if time.monotonic() + pause > self._started + self.limits.total:
+            raise failure
+        return pause
+
+    def _answer(self, prompt: Prompt) -> Status:
+        """Save one reply as it comes; returns what its terminal marker means."""
+        self._reply = reply = self.provider.reply(prompt, self.model)
+        most = self.CHARACTERS_PER_TOKEN * prompt.max_output_tokens
+        with reply, closing(self._texts(reply)) as texts:
+            for text in texts:
+                self.log.append(self.id, text)
+                self._characters += len(text)
+                if self._characters > most:
+                    return Status.CUT
+        if reply.stop_reason is None:
+            raise Broken("no stop reason")
+        status = BY_STOP_REASON[reply.stop_reason]
+        # One that continues an answer may find nothing to add to it.
+        if status is Status.COMPLETE and not self._characters and not prompt.answer.strip():
+            raise Empty
+        return status
 
     def _texts(self, reply: Reply) -> Generator[str, None, None]:
         """Yield the reply's text, each wait for it bounded and open to `stop`."""
-        started = heard = time.monotonic()
+        asked = heard = time.monotonic()
         # Closed here and now: left to the collector it would be closed in whatever greenlet collects.
         with closing(iter(reply)) as texts:
+            read = partial(next, texts, None)
             while True:
-                patience = self.limits.gap if self._began else self.limits.first_token
-                deadline = min(heard + patience, started + self.limits.total)
-                text = self._wait_for(texts, deadline - time.monotonic())
+                until = heard + self.limits.gap if self._characters else asked + self.limits.first_token
+                until = min(until, self._started + self.limits.total)
+                text = self._wait(read, until - time.monotonic())
                 if text is None:
                     return
                 if text:
                     yield text
                 else:
                     gevent.sleep(0)
-                if text or self._began:
-                    heard = time.monotonic()
+                heard = time.monotonic()
 
-    def _wait_for(self, texts: Iterator[str], seconds: float) -> str | None:
+    def _wait(self, step: Callable[[], str | None], seconds: float) -> str | None:
+        """Take a step that waits for the provider: so long at most, and `stop` cuts in."""
         if self._interrupt:
             raise self._interrupt
-        timeout = gevent.Timeout(seconds)
         if seconds <= 0:
             # A timer would never fire on a reply whose next text is always there already.
-            raise timeout
+            raise self._silence()
+        self._due = time.monotonic() + seconds + self.STEP_SECONDS
         self._waits = True
+        # Not our exception: the vendors' clients take any Exception for a fault of the network.
+        timeout = gevent.Timeout(seconds)
         try:
             with timeout:
-                return next(texts, None)
+                return step()
+        except gevent.Timeout as fired:
+            if fired is not timeout:
+                raise
+            raise self._silence() from None
         finally:
             self._waits = False
+            self._due = time.monotonic() + self.STEP_SECONDS
 
-    def _end(self, status: Status, error: str, reply: Reply | None, request_id: str | None) -> None:
-        usage = reply.usage if reply else None
-        fields: dict[str, Any] = {
-            "status": status,
-            "error": error,
-            "stop_reason": (reply.stop_reason if reply else None) or "",
-            "provider_request_id": request_id or (reply.request_id if reply else None) or "",
-        }
-        if usage:
-            fields |= {
-                "input_tokens": usage.input,
-                "output_tokens": usage.output,
-                "cached_tokens": usage.cached,
-                "price": self.provider.price(usage, self.model),
-            }
+    def _silence(self) -> Exception:
+        return OutOfTime() if time.monotonic() >= self._started + self.limits.total else Silent()
+
+    def _say_still_waiting(self) -> None:
+        if not self._characters and self._calls == 1:
+            self.log.notify(self.id, Wait.TEXT)
+
+    # Ending
+
+    def _end(self, status: Status, failure: Exception | None) -> None:
+        if failure and not isinstance(failure, KNOWN):
+            logger.error("a fault of our own", exc_info=failure, extra={"analysis": self.id})
+        try:
+            fields = {"status": status, **self._told(failure), **self._spent(failure)}
+            self._save_ending(fields)
+        except LeaseLost:
+            logger.warning("lost its lease", extra={"analysis": self.id})
+            return
+        level = logging.ERROR if isinstance(failure, GRAVE) else logging.WARNING if failure else logging.INFO
+        seconds = round(time.monotonic() - self._started, 3)
+        extra = {"analysis": self.id, "reference": Analysis.reference_of(self.id), "calls": self._calls}
+        logger.log(level, "ended", extra=extra | {"seconds": seconds} | fields)
+
+    def _save_ending(self, fields: dict[str, Any]) -> None:
         while True:
+            self._due = time.monotonic() + self.STEP_SECONDS
             try:
                 return self.log.end(self.id, **fields)
             except LeaseLost:
-                return None
-            except StorageError:
+                raise
+            except StorageError as error:
                 # What was shown is saved; how it ended is not yet. The lease holds while we try again.
-                gevent.sleep(1)
+                self.log.notify(self.id, Wait.FULL if isinstance(error, StorageFull) else Wait.LOCKED)
             except Exception:
                 # Something in these fields cannot be stored: an ending without them is better than none.
-                logger.exception("analysis %s: its details cannot be saved", self.id)
-                fields = {"status": status, "error": "Internal"}
-                gevent.sleep(1)
+                logger.exception("its details cannot be saved", extra={"analysis": self.id})
+                fields = {"status": fields["status"], "error": "Internal"}
+            gevent.sleep(self.SAVE_AGAIN_SECONDS)
+
+    def _told(self, failure: Exception | None) -> dict[str, Any]:
+        """Return how it went wrong, if it did, and what the provider said of it."""
+        name = type(failure).__name__ if isinstance(failure, KNOWN) else "Internal"
+        reply = self._reply
+        request_id = getattr(failure, "request_id", None) or (reply.request_id if reply else None)
+        return {
+            "error": name if failure else "",
+            "stop_reason": (reply.stop_reason if reply else None) or "",
+            "provider_request_id": request_id or "",
+        }
+
+    def _spent(self, failure: Exception | None) -> dict[str, Any]:
+        """Return the tokens of the call and their price; an estimate where the provider did not tell."""
+        if isinstance(failure, TooLong) and self._asked:
+            return {"input_tokens": _tokens_in(self._asked), "usage_is_estimate": True}
+        refused = isinstance(failure, ProviderError) and not isinstance(failure, Broken)
+        if self._reply is None or self._asked is None or (refused and not self._characters):
+            return {}
+        told = self._reply.usage
+        usage = told or Usage(_tokens_in(self._asked), 0)
+        # Without its terminal marker a reply has told at most what it began with.
+        is_estimate = told is None or self._reply.stop_reason is None
+        if is_estimate:
+            text = self.log.text(self.id)[len(self._asked.answer) :]
+            usage = replace(usage, output=max(usage.output, estimate_tokens(text)))
+        return {
+            "input_tokens": usage.input,
+            "output_tokens": usage.output,
+            "cached_tokens": usage.cached,
+            "usage_is_estimate": is_estimate,
+            "price": self.provider.price(usage, self.model),
+        }
+
+
+def _tokens_in(prompt: Prompt) -> int:
+    return sum(map(estimate_tokens, (prompt.instructions, prompt.document, prompt.request, prompt.answer)))

@@ -10,6 +10,7 @@ import bisect
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 import gevent
@@ -17,7 +18,7 @@ from gevent.event import AsyncResult, Event
 
 from analyzer.text import Door
 from models import ENDINGS, Analysis, Status
-from storage import connected
+from storage import StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,25 @@ class Text(NamedTuple):
 
     position: int
     text: str
+
+
+class Wait(StrEnum):
+    """What keeps an analysis from going on."""
+
+    TURN = "turn"  # others run
+    TEXT = "text"  # the provider takes its time
+    BUSY = "busy"  # the provider is busy: it is asked again
+    UNREACHABLE = "unreachable"  # it cannot be reached: it is asked again
+    SILENT = "silent"  # it has said nothing for too long: it is asked again
+    FULL = "full"  # nothing can be saved: the disk is full or read-only
+    LOCKED = "locked"  # nothing can be saved: somebody else holds the database
+
+
+class Notice(NamedTuple):
+    """News that is not kept: what the analysis waits for, None for nothing, until a monotonic time."""
+
+    wait: Wait | None
+    until: float = 0.0
 
 
 class Ended(NamedTuple):
@@ -61,14 +81,30 @@ class Viewer:
 class _Live:
     """The saved text of a live analysis in this process's memory, and who watches it."""
 
-    __slots__ = ("door", "ended", "pieces", "position", "starts", "submitted", "viewers")
+    __slots__ = (
+        "begun",
+        "door",
+        "ended",
+        "is_lost",
+        "notice",
+        "pieces",
+        "position",
+        "starts",
+        "submitted",
+        "viewers",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
         self.door = Door()
         self.pieces: list[str] = []
         self.starts: list[int] = []
         self.position = 0
-        self.submitted = 0
+        if text:
+            self.add(text)
+        self.submitted = self.position
+        self.begun = False
+        self.is_lost = False
+        self.notice = Notice(None)
         self.ended: Ended | None = None
         self.viewers: set[Viewer] = set()
 
@@ -92,16 +128,22 @@ class _Live:
 class _Batch:
     """What one commit will save, and who waits for it."""
 
-    __slots__ = ("endings", "held", "pieces", "saved")
+    __slots__ = ("endings", "failed", "first", "held", "pieces", "saved")
 
     def __init__(self) -> None:
+        self.failed: dict[int, Exception] = {}
         self.pieces: list[tuple[int, int, str]] = []
+        self.first: set[int] = set()
         self.endings: dict[int, Mapping[str, Any]] = {}
         self.held: set[int] = set()
         self.saved = AsyncResult()
 
     def __bool__(self) -> bool:
         return bool(self.pieces or self.endings)
+
+    @property
+    def ids(self) -> set[int]:
+        return {id for id, _, _ in self.pieces} | self.endings.keys()
 
 
 class TokenLog:
@@ -140,9 +182,20 @@ class TokenLog:
 
     # For the one who writes
 
-    def open(self, id: int) -> None:
-        """Prepare for an analysis that will grow here; viewers may come from now on."""
-        self._live.setdefault(id, _Live())
+    def open(self, id: int, text: str = "") -> None:
+        """Prepare for an analysis that will grow here from a saved text; viewers may come from now on."""
+        if id not in self._live:
+            self._live[id] = _Live(text)
+
+    def notify(self, id: int, wait: Wait | None, seconds: float = 0.0) -> None:
+        """Tell the viewers what an analysis waits for, and for how long; its next text takes that back."""
+        if live := self._live.get(id):
+            live.notice = Notice(wait, time.monotonic() + seconds) if wait else Notice(None)
+            live.announce()
+
+    def text(self, id: int) -> str:
+        """Return the saved text of an analysis that grows here."""
+        return self._owned(id).since(0)
 
     def append(self, id: int, text: str) -> None:
         """Save more of an answer; returns when it is durable and announced.
@@ -173,12 +226,12 @@ class TokenLog:
 
     # For those who watch
 
-    def observe(self, id: int, after: int, viewer: Viewer) -> Iterator[Text | Ended]:
+    def observe(self, id: int, after: int, viewer: Viewer) -> Iterator[Text | Notice | Ended]:
         """Yield the text from position `after` as it is saved, without gap or repeat, then the ending.
 
-        The text so far comes at once, as one item, even when it is empty. Later an empty text is
-        yielded whenever `viewer.patience` seconds pass without news. Stops without an ending when
-        the viewer leaves.
+        The text so far comes at once, as one item, even when it is empty, and behind it what is waited
+        for, which later comes as it changes. Later an empty text is yielded whenever `viewer.patience`
+        seconds pass without news. Stops without an ending when the viewer leaves.
         """
         live = self._live.get(id)
         if live is None:
@@ -189,13 +242,20 @@ class TokenLog:
             text = live.since(after)
             after += len(text)
             yield Text(after, text)
+            notice = None
             while not (viewer.has_left or self._dismissed):
                 viewer.news.clear()
                 if text := live.since(after):
                     after += len(text)
                     yield Text(after, text)
+                elif live.notice is not notice:
+                    notice = live.notice
+                    yield notice
                 elif live.ended:
                     yield live.ended
+                    return
+                elif live.is_lost:
+                    yield from self._observe_saved(id, after, viewer)
                     return
                 elif not viewer.news.wait(viewer.patience):
                     yield Text(after, "")
@@ -209,18 +269,21 @@ class TokenLog:
             for viewer in live.viewers:
                 viewer.leave()
 
-    def _observe_saved(self, id: int, after: int, viewer: Viewer) -> Iterator[Text | Ended]:
+    def _observe_saved(self, id: int, after: int, viewer: Viewer) -> Iterator[Text | Notice | Ended]:
         due = 0.0
+        status = ""
         while not (viewer.has_left or self._dismissed):
             found = Analysis.saved(id, after)
             if found is None:
                 yield Ended(None)
                 return
-            status, text = found
+            before, (status, text) = status, found
             after += len(text)
             if text or time.monotonic() >= due:
                 due = time.monotonic() + viewer.patience
                 yield Text(after, text)
+            if status != before and status not in ENDINGS:
+                yield Notice(Wait.TURN if status == Status.WAITING else None)
             if status in ENDINGS:
                 yield Ended(Status(status))
                 return
@@ -236,33 +299,38 @@ class TokenLog:
 
     def _submit(self, id: int, live: _Live, text: str) -> None:
         self._batch.pieces.append((id, live.submitted, text))
-        if live.submitted == 0:
+        if not live.begun:
+            live.begun = True
+            self._batch.first.add(id)
             self._urgent.set()
         live.submitted += len(text)
         self._pending.set()
 
     def _wait(self, id: int) -> None:
-        if id not in self._batch.saved.get():
+        batch = self._batch
+        held = batch.saved.get()
+        if error := batch.failed.get(id):
+            raise error
+        if id not in held:
             raise LeaseLost(id)
 
     def _commit_forever(self) -> None:
         tick_due = renewed = time.monotonic()
-        with connected():
-            while True:
-                if not self._saved:
-                    self._pending.wait(max(0, renewed + self.RENEW_SECONDS - time.monotonic()))
-                is_tick = not self._urgent.wait(max(0, tick_due - time.monotonic()))
-                self._pending.clear()
-                self._urgent.clear()
-                now = time.monotonic()
-                if is_tick:
-                    tick_due = now + self.TICK_SECONDS
-                    self._let_writers_go()
-                renew = now - renewed >= self.RENEW_SECONDS
-                if renew or self._batch:
-                    self._commit(self.LEASE_SECONDS if renew else None)
-                if renew:
-                    renewed = now
+        while True:
+            if not self._saved:
+                self._pending.wait(max(0, renewed + self.RENEW_SECONDS - time.monotonic()))
+            is_tick = not self._urgent.wait(max(0, tick_due - time.monotonic()))
+            self._pending.clear()
+            self._urgent.clear()
+            now = time.monotonic()
+            if is_tick:
+                tick_due = now + self.TICK_SECONDS
+                self._let_writers_go()
+            renew = now - renewed >= self.RENEW_SECONDS
+            if renew or self._batch:
+                self._commit(self.LEASE_SECONDS if renew else None)
+            if renew:
+                renewed = now
 
     def _let_writers_go(self) -> None:
         saved, self._saved = self._saved, []
@@ -274,22 +342,47 @@ class TokenLog:
     def _commit(self, lease_seconds: float | None) -> None:
         batch, self._batch = self._batch, _Batch()
         try:
-            batch.held = Analysis.commit(self.worker, batch.pieces, batch.endings, lease_seconds)
-        except Exception as error:
+            batch.held = Analysis.commit(self.worker, batch.pieces, batch.endings, lease_seconds, batch.first)
+        except StorageError as error:
             # Whoever waits must hear of it, and the next batch must find a committer.
-            logger.exception("nothing could be saved")
+            logger.error("nothing could be saved", extra={"reason": str(error)})
             batch.saved.set_exception(error)
             return
+        except Exception:
+            self._commit_one_by_one(batch)
         self._saved.append(batch)
         for id, _, text in batch.pieces:
             if id in batch.held and (live := self._live.get(id)):
+                if live.notice.wait:
+                    live.notice = Notice(None)
                 live.add(text)
                 live.announce()
+        for id in batch.ids - batch.held - batch.failed.keys():
+            self._lose(id)
         for id in batch.held & batch.endings.keys():
             ending = batch.endings[id]
             if (live := self._live.get(id)) and (rest := ending["text"][live.position :]):
                 live.add(rest)
             self._finish(id, Ended(ending["status"]))
+
+    def _commit_one_by_one(self, batch: _Batch) -> None:
+        """Keep what cannot be stored of one analysis from taking the others with it."""
+        batch.held = set()
+        for id in batch.ids:
+            pieces = [piece for piece in batch.pieces if piece[0] == id]
+            endings = {id: batch.endings[id]} if id in batch.endings else {}
+            try:
+                held = Analysis.commit(self.worker, pieces, endings, None, batch.first & {id})
+                batch.held |= held & {id}
+            except Exception as error:
+                logger.exception("cannot be saved", extra={"analysis": id})
+                batch.failed[id] = error
+
+    def _lose(self, id: int) -> None:
+        # Whoever has taken it over has ended it, or will: its viewers go on with what is saved.
+        if live := self._live.pop(id, None):
+            live.is_lost = True
+            live.announce()
 
     def _finish(self, id: int, ended: Ended) -> None:
         if live := self._live.pop(id, None):

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 from providers.base import Broken, Busy, OutOfCredit, Prompt, ProviderError, Reply, StopReason, Usage, tokens
-from providers.streaming import StreamingProvider, StreamingReply, decode
+from providers.streaming import HTTP_OPTIONS, StreamingProvider, StreamingReply, decode
 
 DEFAULT_MODEL = "claude-sonnet-5-5"
 
@@ -29,8 +29,7 @@ class Anthropic(StreamingProvider):
             base_url=self._base_url,
             timeout=self._timeout,
             max_retries=0,
-            # A redirect would send the document to another host, or pay twice.
-            http_client=anthropic.DefaultHttpxClient(follow_redirects=False),
+            http_client=anthropic.DefaultHttpxClient(**HTTP_OPTIONS),
         )
         # The SDK imports this when it is first touched.
         _ = client.messages
@@ -66,7 +65,7 @@ class MessagesReply(StreamingReply):
             system=self._prompt.instructions,
             messages=[],
             # As `messages` the SDK would walk through them type by type.
-            extra_body={"messages": [{"role": "user", "content": [document, request]}]},
+            extra_body={"messages": self._turns([document, request])},
             max_tokens=self._prompt.max_output_tokens,
             stream=True,
         )

@@ -29,7 +29,8 @@ class Prompt:
     `instructions` is the system text, `document` the delimited document (one user turn, the same
     for each recipe, so that a provider can cache it), `request` the closing words of that turn.
     `title`, `paragraphs` (number = index + 1), `recipe` and `question` are the same in parts, for a
-    provider that reads the document itself.
+    provider that reads the document itself. `answer` is what has been answered already: the reply goes on
+    exactly where it ends and repeats nothing of it; an empty or blank one has nothing to go on from.
     """
 
     instructions: str
@@ -40,6 +41,16 @@ class Prompt:
     recipe: str
     question: str = ""
     max_output_tokens: int = 4096
+    answer: str = ""
+
+
+# The last turn to a model whose answer broke off.
+GO_ON = (
+    "Your answer broke off before its end. Go on exactly where it stops, in the middle of a word, a list or "
+    "a table if need be: what you write is put right behind its last character, so begin with a space or a "
+    "new line where one is needed. Repeat nothing of it, keep its language and form, and write no preamble "
+    "and no remark about the break."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,21 @@ class Usage:
 def tokens(count: object) -> int:
     """Return a vendor's count as a number of tokens; what cannot be one counts as none."""
     return count if isinstance(count, int) and 0 <= count < 2**31 else 0
+
+
+def estimate_tokens(text: str) -> int:
+    """Estimate a text's tokens where no provider has counted them.
+
+    Four ASCII characters count as one, two accented, Cyrillic, Arabic, Indic or Thai ones as one, each
+    Chinese, Japanese or Korean one as one: a little much for English, a little low for German and code, and
+    about half of what a table of figures has. Milliseconds for 2 million characters.
+    """
+    encoded = text.encode("utf-8", "surrogatepass")
+    # Each byte is a quarter of a token; the first of three or more is none in the alphabets of India and
+    # its neighbours, and a half in the scripts of East Asia.
+    none = len(encoded) - len(encoded.translate(None, b"\xe0\xe1"))
+    half = len(encoded) - len(encoded.translate(None, bytes(range(0xE2, 0xF5))))
+    return (len(encoded) - none + half + 3) // 4
 
 
 class StopReason(StrEnum):
@@ -153,6 +179,10 @@ class Provider(ABC):
     @abstractmethod
     def price(self, usage: Usage, model: str) -> Decimal | None:
         """Return the price of a call in US dollars, or None when it is not known."""
+
+    def window(self, model: str) -> int | None:
+        """Return how many tokens `model` takes in, or None when that is not known. Never raises."""
+        return None
 
     def warm(self) -> None:  # noqa: B027
         """Do what a first call would otherwise wait for: import, build the client. No network."""

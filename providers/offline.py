@@ -7,13 +7,13 @@ every promise of `Reply`, so that what works with it works with a language model
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from decimal import Decimal
 from itertools import chain
 
 from providers.base import Broken, Prompt, Provider, Reply, StopReason, Usage
 from providers.extract.document import Document
-from providers.extract.recipes import write
+from providers.extract.recipes import Steps, write
 
 DEFAULT_MODEL = "extractive"
 
@@ -21,6 +21,7 @@ LABEL = (
     "*Extractive analysis: sentences picked from the document itself, word for word. "
     "No language model was used.*\n\n"
 )
+ANEW = "\n\n*This extract does not begin with what stands above, so it follows as a whole.*\n\n"
 SLICE = 2_000  # units of work, about one per character, between two signs of life: some 2 ms
 
 
@@ -37,6 +38,12 @@ class Offline(Provider):
 
 
 class _ExtractiveReply(Reply):
+    """An extract, or what is left of it behind an `answer` that is its beginning.
+
+    Behind any other answer, such as a model's or one picked by rules that have changed since, it says so
+    and follows as a whole. Where nothing is left, the reply is empty and complete.
+    """
+
     def __init__(self, prompt: Prompt) -> None:
         self._prompt = prompt
         self._closed = False
@@ -44,8 +51,11 @@ class _ExtractiveReply(Reply):
     def __iter__(self) -> Generator[str, None, None]:
         document = Document(self._prompt.paragraphs)
         written = work = 0
+        extract: Iterable[str | int] = chain([LABEL], write(document, self._prompt))
+        if self._prompt.answer.strip():
+            extract = _after(self._prompt.answer, extract)
         # The closing 0 is work for nobody: a reply closed after its last text must not seem whole.
-        for step in chain([LABEL], write(document, self._prompt), document.forget(), [0]):
+        for step in chain(extract, document.forget(), [0]):
             if self._closed:
                 raise Broken("The reply was closed.")
             text = "" if isinstance(step, int) else step
@@ -64,6 +74,24 @@ class _ExtractiveReply(Reply):
 
     def close(self) -> None:
         self._closed = True
+
+
+def _after(answer: str, extract: Iterable[str | int]) -> Steps:
+    """Leave out what `answer` has already; where that is not the extract's beginning, leave out nothing."""
+    repeated: list[str] = []
+    place, is_behind = 0, False
+    for step in extract:
+        if isinstance(step, int) or is_behind:
+            yield step
+        elif answer.startswith(step, place):
+            repeated.append(step)
+            place += len(step)
+        else:
+            is_behind = True
+            left = answer[place:]
+            yield from [step.removeprefix(left)] if step.startswith(left) else [ANEW, *repeated, step]
+    if place < len(answer) and not is_behind:
+        yield from [ANEW, *repeated]
 
 
 def tokens(words: int) -> int:

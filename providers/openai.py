@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from providers.base import Broken, Prompt, Reply, StopReason, Usage, tokens
-from providers.streaming import StreamingProvider, StreamingReply, decode
+from providers.streaming import HTTP_OPTIONS, StreamingProvider, StreamingReply, decode
 
 DEFAULT_MODEL = "gpt-6.1-sol"
 
@@ -44,8 +44,7 @@ class OpenAI(StreamingProvider):
             base_url=self._base_url,
             timeout=self._timeout,
             max_retries=0,
-            # A redirect would send the document to another host, or pay twice.
-            http_client=openai.DefaultHttpxClient(follow_redirects=False),
+            http_client=openai.DefaultHttpxClient(**HTTP_OPTIONS),
         )
         # The SDK imports these when they are first touched.
         _ = client.responses, client.chat.completions
@@ -72,7 +71,7 @@ class ResponsesReply(_OpenAIReply):
             model=self._model,
             instructions=self._prompt.instructions,
             # As `input` the SDK would walk through it type by type, which costs more than the request.
-            extra_body={"input": [{"role": "user", "content": [document, request]}]},
+            extra_body={"input": self._turns([document, request])},
             max_output_tokens=self._prompt.max_output_tokens,
             store=False,
             stream=True,
@@ -134,7 +133,7 @@ class ChatReply(_OpenAIReply):
             extra_body={
                 "messages": [
                     {"role": "system", "content": self._prompt.instructions},
-                    {"role": "user", "content": f"{self._prompt.document}\n\n{self._prompt.request}"},
+                    *self._turns(f"{self._prompt.document}\n\n{self._prompt.request}"),
                 ]
             },
             stream=True,

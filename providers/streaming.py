@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, suppress
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import gevent
@@ -21,9 +21,12 @@ from gevent.hub import get_hub
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 
 from providers import base
-from providers.base import Broken, Provider, ProviderError, Reply, Usage
+from providers.base import GO_ON, Broken, Provider, ProviderError, Reply, Usage
 from providers.refusals import STATUSES, kind_of, retry_after, words_of
 from providers.sse import Splitter
+
+if TYPE_CHECKING:
+    from genai_prices.types import PriceCalculation
 
 DRAIN_SECONDS = 1.0
 
@@ -49,6 +52,23 @@ NO_CONNECTION = (
     httpx2.UnsupportedProtocol,
     httpx2.InvalidURL,
 )
+
+
+def _refuse_encoded(response: httpx2.Response) -> None:
+    # Nothing is decompressed: a few bytes could become a hundred megabytes. Without its header the body of a
+    # refusal is taken as it is, and the refusal is told by its status.
+    coding = response.headers.pop("content-encoding", "identity").lower()
+    if coding != "identity" and response.is_success:
+        raise httpx2.DecodingError(coding)
+
+
+# For the HTTP client of either SDK.
+HTTP_OPTIONS: dict[str, Any] = {
+    # A redirect would send the document to another host, or pay twice.
+    "follow_redirects": False,
+    "headers": {"Accept-Encoding": "identity"},
+    "event_hooks": {"response": [_refuse_encoded]},
+}
 
 
 def reads(response: httpx2.Response) -> Generator[bytes, None, None]:
@@ -143,9 +163,8 @@ class StreamingProvider(Provider):
         """Import the SDK, set `sdk_error` and return a client that never retries."""
 
     def warm(self) -> None:
-        from genai_prices import calc_price  # noqa: F401
-
         _ = self.client
+        self.window("")
 
     def close(self) -> None:
         if self._client is not None:
@@ -153,11 +172,20 @@ class StreamingProvider(Provider):
             self._client = None
 
     def price(self, usage: Usage, model: str) -> Decimal | None:
+        listed = self._listed(model, usage)
+        return listed.total_price if listed else None
+
+    def window(self, model: str) -> int | None:
+        listed = self._listed(model, Usage(0, 0))
+        return listed.model.context_window if listed else None
+
+    def _listed(self, model: str, usage: Usage) -> PriceCalculation | None:
+        """Return what the vendor's price list says of a call, or None elsewhere or of an unknown model."""
+        if not self._at_home:
+            return None
         from genai_prices import Usage as Tokens
         from genai_prices import calc_price
 
-        if not self._at_home:
-            return None
         tokens = Tokens(
             input_tokens=usage.input,
             output_tokens=usage.output,
@@ -165,7 +193,7 @@ class StreamingProvider(Provider):
             cache_write_tokens=usage.cache_written,
         )
         try:
-            return calc_price(tokens, model, provider_id=self.name).total_price
+            return calc_price(tokens, model, provider_id=self.name)
         except (LookupError, ValueError):
             return None
 
@@ -203,6 +231,17 @@ class StreamingReply(Reply):
     @abstractmethod
     def _read(self, data: bytes) -> str:
         """Return the text of one event."""
+
+    def _turns(self, content: Any) -> list[dict[str, Any]]:
+        """Return the turns of the conversation, which begins with the user's `content`."""
+        turns = [{"role": "user", "content": content}]
+        # Anthropic refuses a turn of nothing but white space.
+        if self._prompt.answer.strip():
+            turns += [
+                {"role": "assistant", "content": self._prompt.answer},
+                {"role": "user", "content": GO_ON},
+            ]
+        return turns
 
     def __iter__(self) -> Generator[str, None, None]:
         if self._closed or self._asked:
@@ -279,7 +318,9 @@ class StreamingReply(Reply):
         if (status := getattr(exc, "status_code", None)) is not None:
             return self._refused(status, exc)
         cause = exc.__cause__ or exc
-        kind = base.Unreachable if isinstance(cause, NO_CONNECTION) else Broken
+        # A host name that cannot be one fails in its codec, before any resolver is asked.
+        is_no_host = isinstance(cause, UnicodeError) and "idna" in str(cause)
+        kind = base.Unreachable if is_no_host or isinstance(cause, NO_CONNECTION) else Broken
         return kind(type(cause).__name__, request_id=self.request_id)
 
     def _refused(self, status: int, exc: Any) -> ProviderError:

@@ -49,10 +49,11 @@ class Precis:
     def start(self, **settings):
         """Start it and wait until it answers."""
         self.process = self.launch(**settings)
-        while not self.is_up():
-            if self.process.poll() is not None:
-                raise AssertionError(f"the server did not start: {self.log.read_text()}")
-            gevent.sleep(0.02)  # nothing announces that a port listens
+        with gevent.Timeout(60, AssertionError(f"the server does not answer: {self.log}")):
+            while not self.is_up():
+                if self.process.poll() is not None:
+                    raise AssertionError(f"the server did not start: {self.log.read_text()}")
+                gevent.sleep(0.02)  # nothing announces that a port listens
         return self
 
     def launch(self, **settings):

@@ -170,19 +170,33 @@ def pictures(studio):
     tab = studio.open(f"{analysis}#p7")
     studio.take("paragraph", tab)
 
+    provider.script(status=503, headers={"Retry-After": "5"}, times=1)
+    tab = studio.open(precis.ask(document))
+    tab.page.get_by_text("Busy, trying again").first.wait_for()
+    studio.take("busy", tab)
     endings = {
-        "failed": {"status": 401},
-        "busy": {"status": 429},
-        "cut": {"text": ANSWER, "stop": "length"},
-        "incomplete": {"text": ANSWER, "fault": "fin", "at": 60},
-        "declined": {"text": "I cannot help with that.", "stop": "refusal"},
+        "key-refused": ("failed", {"status": 401}),
+        "spending-limit": ("failed", {"status": 402}),
+        "overloaded": ("failed", {"status": 503, "headers": {"Retry-After": "0"}}),
+        "model-retired": ("failed", {"status": 404}),
+        "too-long": ("failed", {"status": 413}),
+        "empty": ("failed", {"text": ""}),
+        "cut": ("cut", {"text": ANSWER, "stop": "length"}),
+        "declined": ("declined", {"text": "I cannot help with that.", "stop": "refusal"}),
+        "incomplete": ("incomplete", {"text": ANSWER, "fault": "fin", "at": 60}),
     }
-    for name, script in endings.items():
+    for name, (status, script) in endings.items():
         provider.script(**script)
         path = precis.ask(document)
         tab = studio.open(path)
-        tab.page.locator(".note").wait_for()
+        tab.wait_for_status(status)
         studio.take(name, tab)
+    provider.script(text="".join(ANSWER.partition(" the second\n")[1:]), rate=200)
+    tab = studio.open(path)
+    tab.page.get_by_role("button", name="Continue").click()
+    tab.page.locator(".join").wait_for()
+    tab.wait_for_status("complete")
+    studio.take("continued", tab)
 
     provider.script(text=ANSWER, rate=60)
     tab = studio.open(document)
@@ -215,7 +229,8 @@ def pictures(studio):
     tab = studio.open(document)
     tab.page.locator("button.main").focus()
     tab.analyze()
-    tab.page.keyboard.press("Enter")
+    tab.page.get_by_label("Plain language").check()
+    tab.page.get_by_role("button", name="Analyze").click()
     tab.page.get_by_role("alert").filter(has_text="Nothing is lost.").wait_for()
     studio.take("limit", tab)
 

@@ -52,6 +52,7 @@ class Script:
 
     text: str = DEFAULT_TEXT
     pieces: list[str] | None = None  # the tokens; without them the text is cut before each word
+    raw: bytes | None = None  # the whole body instead, of a stream or a refusal, as it is
     rate: float = 0  # tokens per second; 0 = as fast as possible
     before_headers: float = 0  # seconds
     before_text: float = 0  # seconds after the headers
@@ -65,15 +66,13 @@ class Script:
     stop: str = "end"  # end, length, refusal, filter; anything else goes out verbatim
     usage: dict[str, int] | None = field(default_factory=lambda: {"input": 100})  # None = left out
 
-    # end: without the marker; fin, rst: the connection; silence; garbage: one event of broken JSON, then on;
+    # end: without the marker; fin, rst: the connection; silence; garbage: one event of `error`, then on;
     # error_event; hold: all is said, but the body does not end
     fault: str = ""
     at: int | None = None  # pieces before the fault strikes; None = after the last, -1 = before the headers
     at_byte: int | None = None  # the same in bytes of the event stream
     status: int = 200  # anything else: refused with `error`
-    error: Any = (
-        None  # body of a refusal (dict or text) or data of the error event; None = the vendor's usual
-    )
+    error: Any = None  # body of a refusal, data of the error event, bytes of garbage; None = the usual
     headers: dict[str, str] = field(default_factory=dict)
     times: int | None = None  # calls that a fault or status applies to before it goes away
     struck: int = field(default=0, init=False)
@@ -120,6 +119,9 @@ class Script:
         return self.plans[key]
 
     def _frames(self, path: str, model: str, healthy: bool = False) -> Iterator[tuple[float, bytes]]:
+        if self.raw is not None:
+            yield self.before_headers, self.raw
+            return
         wire = WIRES[path](self, model)
         lead = [wire.ping] * self.pings + [wire.reasoning] * self.reasoning
         fault = "" if healthy or self.at_byte is not None or self.fault == "hold" else self.fault
@@ -132,7 +134,7 @@ class Script:
             due = start + step * (min(i + self.batch, len(frames)) - 1)
             yield self._framed(due, b"".join(frames[i : i + self.batch]))
         if fault == "garbage":
-            yield self._framed(due, b'data: {"type": "nonsense", \n\n')
+            yield self._framed(due, b"data: %s\n\n" % (self.error or b'{"type": "nonsense", '))
         elif fault == "error_event":
             yield self._framed(due, wire.error(self.error))
         if fault in ("", "garbage"):
@@ -400,7 +402,7 @@ class ScriptedProvider:
         headers = {wire.request_id: f"req_{self.calls}"} | script.headers
         if script.status != 200:
             error = wire.refusal(script.status) if script.error is None else script.error
-            data = error.encode() if isinstance(error, str) else dumps(error)
+            data = script.raw or (error.encode() if isinstance(error, str) else dumps(error))
             plan = [script.before_headers], [_plain(script.status, data, headers)]
         elif script.at == -1:
             plan = [script.before_headers], [b""]

@@ -3,6 +3,7 @@
 missing=""
 command -v chromium >/dev/null || missing="$missing chromium"
 command -v nginx >/dev/null || missing="$missing nginx-light"
+command -v openssl >/dev/null || missing="$missing openssl"
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   echo "Installing$missing"

@@ -150,10 +150,14 @@ def test_a_price_that_is_not_known_is_not_zero(make_app, provider):
     assert "<dt>Cost</dt><dd>price unknown</dd>" in page
 
 
-def test_missing_usage_is_not_zero(client, document, provider):
-    provider.script(usage=None)
+@pytest.mark.fault("usage missing")
+def test_missing_usage_is_an_estimate_and_called_so(client, document, provider):
+    provider.script(text="One two three four.", usage=None)
     page = client.get(finished(client, document)).text
-    assert "<dt>Tokens</dt><dd>– in / – out</dd>" in page
+    figures = re.search(r"<dt>Tokens</dt><dd>about ([0-9,]+) in / ([0-9,]+) out</dd>", page)
+    # The prompt holds the rules, the recipe and the document: some hundred tokens.
+    assert 100 < int(figures[1]) < 1000
+    assert 3 <= int(figures[2]) <= 8
     assert "price unknown" in page
 
 

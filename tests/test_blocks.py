@@ -1,15 +1,16 @@
 """The splitter: blocks are the same, at the same positions, however the text arrives."""
 
 import re
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.markup import PARAGRAPHS, fed, streamed, texts
+from views.helpers import markdown
 from views.helpers.blocks import Splitter
-from views.helpers.markdown import Blocks, render
+from views.helpers.markdown import MAX_GAPS, Blocks, render
 
 
 def split(text):
@@ -126,3 +127,69 @@ def test_definitions_do_not_reach_into_another_block():
 def test_nothing_but_white_space_shows_nothing(text):
     assert split(text) == [""]
     assert render(text, PARAGRAPHS) == ""
+
+
+MARK = '<span class="join" role="note" aria-label="continued here"></span>'
+
+
+def unmarked(html):
+    return html.replace(f"<p>{MARK}</p>\n", "").replace(MARK, "")
+
+
+@settings(max_examples=300)
+@given(texts, st.integers(0, 60), st.data())
+@example("a b\n\n- c\n\n  d e\n\nf", 10, None)
+def test_one_mark_shows_once_new_text_came_and_changes_nothing_else(text, join, data):
+    cuts = range(1, len(text))
+    if data:
+        cuts = sorted(data.draw(st.lists(st.integers(0, len(text)))))
+    whole = Blocks(PARAGRAPHS, join)
+    whole.feed(text)
+    blocks = Blocks(PARAGRAPHS, join)
+    for start, end in pairwise([0, *cuts, len(text)]):
+        blocks.feed(text[start:end])
+        html = blocks.finished() + blocks.tail()
+        has_new_text = not text[join:end].isspace() and join < end
+        assert html.count(MARK) == has_new_text
+        assert html == render(text[:end], PARAGRAPHS, join)
+        assert unmarked(html) == render(text[:end], PARAGRAPHS)
+        assert blocks.finished() == whole.finished(upto=end)
+        assert unmarked(blocks.finished()) == fed(text).finished(upto=end)
+
+
+@given(texts, st.integers(0, 60), st.integers(0, 200), st.integers(0, 200))
+def test_adjoining_finished_blocks_add_up_with_a_mark_among_them(text, join, a, b):
+    a, b = sorted((a, b))
+    blocks = Blocks(PARAGRAPHS, join)
+    blocks.feed(text)
+    assert blocks.finished(0, a) + blocks.finished(a, b) == blocks.finished(0, b)
+    assert blocks.finished(0, b) + blocks.finished(b) == blocks.finished()
+
+
+words = st.lists(st.sampled_from(["a", "Bc", "é.", "def,"]), min_size=2, max_size=9)
+
+
+@given(st.lists(words, min_size=1, max_size=4), st.data())
+def test_in_plain_text_the_mark_stands_at_the_join_or_at_the_end_of_the_word_it_cuts(paragraphs, data):
+    text = "\n\n".join(" ".join(words) for words in paragraphs)
+    join = data.draw(st.integers(0, len(text) - 1))
+    before, _ = render(text, PARAGRAPHS, join).split(MARK)
+    cut_word = re.search(r"\S*$", text[:join])[0] and re.match(r"\S*", text[join:])[0]
+    assert re.sub(r"<.*?>|\s", "", before) == re.sub(r"\s", "", text[:join] + cut_word)
+
+
+@pytest.mark.parametrize(
+    "block", ["word " * 1000, "[x]: /y '" + "word " * 1000 + "'", "- a\n\n  b c\n" * 200]
+)
+def test_a_join_costs_a_few_renderings_of_the_one_block_it_is_in(block, monkeypatch):
+    rendered = []
+    method = markdown._block_html
+    monkeypatch.setattr(
+        markdown, "_block_html", lambda block, *rest: rendered.append(len(block)) or method(block, *rest)
+    )
+    text = "before\n\n" * 100 + block + "\n\nafter" * 100
+    blocks = Blocks(PARAGRAPHS, len("before\n\n" * 100) + 12)
+    for at in range(0, len(text), 7):
+        blocks.feed(text[at : at + 7])
+    assert MARK in blocks.finished()
+    assert len(text) <= sum(rendered) + len("after") <= len(text) + MAX_GAPS * (len(block) + 10)

@@ -47,6 +47,7 @@ def assert_numeric(cursors):
     assert all(cursor is None or re.fullmatch("[0-9]+", cursor) for cursor in others), cursors
 
 
+@pytest.mark.fault("page reloaded")
 def test_twenty_refreshes_and_three_more_tabs_are_one_call(site, provider, document, browser):
     provider.script(text=answer(16), rate=50)
     tab = browser.open(site.url + document)
@@ -64,6 +65,7 @@ def test_twenty_refreshes_and_three_more_tabs_are_one_call(site, provider, docum
     assert provider.calls == 1
 
 
+@pytest.mark.fault("page reloaded")
 def test_going_away_and_back_resumes_without_a_second_call(site, provider, document, browser):
     provider.script(text=answer(8), rate=50)
     tab = browser.open(site.url + document)
@@ -81,6 +83,7 @@ def test_going_away_and_back_resumes_without_a_second_call(site, provider, docum
     tab.assert_content()
 
 
+@pytest.mark.fault("page reloaded")
 def test_a_page_out_of_the_back_forward_cache_resumes_where_it_was(site, provider, proxy, document, chromium):
     # Playwright switches this cache off, and does not report what a page out of it requests.
     own = launch(chromium.browser_type, ignore_default_args=["--disable-back-forward-cache"])
@@ -105,6 +108,7 @@ def test_a_page_out_of_the_back_forward_cache_resumes_where_it_was(site, provide
     assert provider.calls == 1
 
 
+@pytest.mark.fault("page reloaded")
 def test_a_hidden_document_lets_its_stream_go_and_resumes_it(site, provider, document, browser):
     """The hiding is emulated: the page is told what it would be told, but stays where it is."""
     provider.script(text=answer(8), rate=50)
@@ -123,6 +127,7 @@ def test_a_hidden_document_lets_its_stream_go_and_resumes_it(site, provider, doc
     tab.assert_content()
 
 
+@pytest.mark.fault("connection lost")
 def test_connections_that_are_cut_again_and_again_lose_and_repeat_nothing(
     site, provider, proxy, document, browser
 ):
@@ -142,6 +147,7 @@ def test_connections_that_are_cut_again_and_again_lose_and_repeat_nothing(
     assert provider.calls == 1
 
 
+@pytest.mark.fault("connection lost")
 def test_a_lost_connection_is_said_and_the_note_goes_when_it_is_back(
     site, provider, proxy, document, browser
 ):
@@ -168,6 +174,7 @@ def test_a_lost_connection_is_said_and_the_note_goes_when_it_is_back(
     tab.assert_shows(site.stored(analysis))
 
 
+@pytest.mark.fault("connection lost")
 @pytest.mark.parametrize("status", [502, 404])
 def test_a_page_survives_a_proxy_that_answers_for_the_server_while_it_streams(
     site, provider, proxy, document, browser, status
@@ -188,6 +195,7 @@ def test_a_page_survives_a_proxy_that_answers_for_the_server_while_it_streams(
     tab.assert_shows(site.stored(analysis))
 
 
+@pytest.mark.fault("connection lost")
 @pytest.mark.parametrize("status", [502, 404, None])
 def test_a_final_load_that_fails_keeps_the_text_and_is_tried_again(
     site, provider, proxy, document, browser, status
@@ -216,6 +224,7 @@ def test_a_final_load_that_fails_keeps_the_text_and_is_tried_again(
     assert provider.calls == 1
 
 
+@pytest.mark.fault("connection lost")
 @pytest.mark.parametrize("status", [502, 404, None])
 def test_a_first_connection_that_fails_is_tried_again(site, provider, proxy, document, browser, status):
     provider.script(text=answer(2), rate=50)
@@ -257,6 +266,7 @@ def test_an_extension_that_loads_late_still_streams(site, provider, document, br
     tab.assert_content()
 
 
+@pytest.mark.fault("killed")
 @pytest.mark.parametrize("what", ["the worker", "everything"])
 def test_the_page_heals_when_the_server_is_killed(precis, what, browser, request):
     provider = request.getfixturevalue("site").provider

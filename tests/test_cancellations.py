@@ -7,21 +7,26 @@ from tests.page import Page
 from tests.person import HTMX, Writer, ask, row, saved, stream
 
 
+def watch_until(client, analysis, text):
+    """Watch an analysis until its page shows a text, and leave; returns the page."""
+    page = Page(analysis)
+    received = b""
+    with stream(client, analysis) as watching:
+        for flush in watching.iter_encoded():
+            received += flush
+            page.read(received)
+            if page.text == text:
+                return page
+    raise AssertionError(f"the page ended with {page.text!r}")
+
+
 @pytest.mark.parametrize(("headers", "status"), [({}, 303), (HTMX, 204)])
 def test_stop_closes_the_call_and_keeps_the_text(app, document, provider, headers, status):
     provider.script(text="One two three four", fault="silence", at=3)
     client = app.test_client()
     analysis = ask(client, document)
     viewer = gevent.spawn(lambda: stream(app.test_client(), analysis).data)
-    page = Page(analysis)
-    watching = stream(client, analysis)
-    received = b""
-    for flush in watching.iter_encoded():
-        received += flush
-        page.read(received)
-        if page.text == "Onetwothree":
-            break
-    watching.close()
+    page = watch_until(client, analysis, "Onetwothree")
 
     with gevent.Timeout(1):
         answer = client.post(f"{analysis}/cancellation", headers=headers)
@@ -35,8 +40,25 @@ def test_stop_closes_the_call_and_keeps_the_text(app, document, provider, header
     assert row(analysis).text == "One two three"
     shown = saved(client, analysis).text
     assert 'data-status="stopped"' in shown
-    assert "Stopped. What had come is kept; nothing more was asked for." in shown
+    assert "Stopped. Nothing more was asked for. What had come is kept." in shown
     assert provider.calls == 1
+
+
+@pytest.mark.fault("usage missing")
+@pytest.mark.parametrize("model", ["openai:gpt-6-sol", "anthropic:claude-sonnet-5-5"])
+def test_what_was_used_until_the_stop_is_an_estimate(client, document, provider, model):
+    provider.script(text="One two three four", fault="silence", at=3)
+    analysis = ask(client, document, model=model)
+    watch_until(client, analysis, "Onetwothree")
+    client.post(f"{analysis}/cancellation")
+    stream(client, analysis).get_data()
+    ended = row(analysis)
+    assert ended.usage_is_estimate
+    assert ended.input_tokens > 50
+    assert ended.output_tokens >= 3
+    assert (
+        f"<dd>about {ended.input_tokens} in / {ended.output_tokens} out</dd>" in saved(client, analysis).text
+    )
 
 
 def test_stop_before_the_first_word_keeps_nothing_and_says_so(client, document, provider):

@@ -45,6 +45,7 @@ def test_asking_deletes_nothing_and_warns_of_one_that_runs(analyzer, client, doc
     assert counts() == (1, 1, 1)
 
 
+@pytest.mark.fault("deleted meanwhile")
 @pytest.mark.parametrize("what", ["analysis", "document"])
 def test_deleting_while_it_streams_ends_the_call_and_tells_the_viewers(app, document, provider, what):
     provider.script(fault="silence", at=3)

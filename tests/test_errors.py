@@ -4,7 +4,7 @@ import pytest
 from peewee import OperationalError
 
 from models import Document
-from storage import StorageError, database
+from storage import StorageError, StorageFull, database
 from tests.person import HTMX, Writer
 
 
@@ -67,6 +67,17 @@ def test_storage_that_fails_is_503_and_says_so(client, monkeypatch, error, heade
     assert is_page(answer) is not bool(headers)
 
 
+@pytest.mark.fault("storage full")
+@pytest.mark.parametrize("headers", [{}, HTMX])
+def test_storage_that_is_full_is_503_and_says_that_reading_goes_on(client, monkeypatch, headers):
+    monkeypatch.setattr(Document, "add", fail(StorageFull("database or disk is full")))
+    answer = client.post("/documents", data={"text": "Text."}, headers=headers)
+    assert answer.status_code == 503
+    assert "Storage is full: nothing more can be saved." in answer.text
+    assert is_page(answer) is not bool(headers)
+
+
+@pytest.mark.fault("database gone")
 def test_without_a_database_there_is_still_a_page(client, monkeypatch):
     monkeypatch.setattr(database.obj, "connect", fail(OperationalError("unable to open database file")))
     answer = client.get("/")

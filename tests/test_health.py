@@ -13,6 +13,7 @@ def test_it_answers_in_plain_text(client, path, word):
     assert answer.headers["Content-Type"].startswith("text/plain")
 
 
+@pytest.mark.fault("database gone")
 def test_without_its_database_it_lives_and_is_not_ready(client, monkeypatch):
     def refuse(*args, **kwargs):
         raise OperationalError("unable to open database file")

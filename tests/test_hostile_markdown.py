@@ -190,6 +190,47 @@ def test_the_sanitizer_has_the_last_word_whatever_the_markdown_library_returns(h
             assert re.fullmatch(ALLOWED[tag][name], value), (tag, name, value)
 
 
+MARK = '<span class="join" role="note" aria-label="continued here"></span>'
+
+
+def assert_harmless_but_for_a_mark(html):
+    before, after = re.split(rf"<p>{MARK}</p>\n|{MARK}", str(html))
+    assert_harmless(before + after)
+    assert (
+        Reading(html).elements.count(
+            ("span", {"class": "join", "role": "note", "aria-label": "continued here"})
+        )
+        == 1
+    )
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_hostile_text_leaves_nothing_but_the_few_tags_and_a_mark_wherever_it_joins(place):
+    for payload in HOSTILE:
+        text = place.format(payload) if "{}" in place else payload
+        for join in range(0, len(text.rstrip()), max(1, len(text) // 15)):
+            assert_harmless_but_for_a_mark(render(text, PARAGRAPHS, join))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{\ufdd2}", "{&#xfdd2;}", "a {&#xfdd2;}b {&#64978;}c", "> " * 101 + "a {\ufdd2}b", MARK, f"`{MARK}`"],
+)
+def test_an_answer_cannot_set_a_mark(text):
+    assert MARK not in render(text, PARAGRAPHS)
+    for join in range(len(text)):
+        assert_harmless_but_for_a_mark(render(text, PARAGRAPHS, join))
+
+
+def test_the_mark_is_never_in_a_tag_whatever_the_markdown_library_returns(monkeypatch):
+    class Careless:
+        def html(self, text):
+            return f'<p>a</p><a href="http://x/?>{text}">b</a>'
+
+    monkeypatch.setattr(markdown, "_MARKDOWN", Careless())
+    assert_harmless_but_for_a_mark(render("a b c", PARAGRAPHS, 1))
+
+
 @given(texts)
 @settings(max_examples=300)
 def test_anything_is_harmless(text):

@@ -1,8 +1,11 @@
 """The server is killed while answers stream: nothing that anybody saw is lost, and everything ends."""
 
+import pytest
+
 from bench.kill import rounds
 
 
+@pytest.mark.fault("killed")
 def test_nothing_is_shown_that_a_kill_can_take_back():
     done = list(rounds(kills=2, live=5, seed=7))
 

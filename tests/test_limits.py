@@ -41,7 +41,7 @@ def test_htmx_is_told_in_place(client, document):
     assert begin == "You have started 5 analyses in a short time. "
     wait, _, end = end.partition(" ")
     wait = int(wait)
-    assert end == "seconds, then press Analyze again. Nothing is lost."
+    assert end == "seconds, then try again. Nothing is lost."
     assert 0 < wait <= 61
     assert re.fullmatch(r"[1-9]\d?", answer.headers["Retry-After"])
     assert abs(int(answer.headers["Retry-After"]) - wait) <= 1
@@ -144,7 +144,7 @@ def test_beyond_the_cap_on_running_an_analysis_waits_says_so_and_starts_by_itsel
     page.read(received)
     assert page.text == "Second."
     id = second.rsplit("/", 1)[-1]
-    assert f'hx-target="#wait-{id}" hx-swap="delete"' in received.decode()
+    assert f'hx-target="#wait-{id}" hx-swap="innerHTML"></hx-partial>' in received.decode()
     assert f'hx-target="#tag-{id}" hx-swap="textContent">Analysing<' in received.decode()
     assert row(second).status == "complete"
     assert provider.calls == 2

@@ -35,7 +35,7 @@ from views.helpers.markdown import render
         ("---\ntitle: x\n---", "<hr>\n<h3>title: x</h3>\n"),
         ("![a *b* \"c\"](http://x 't') d", '<p>a b "c" d</p>\n'),
         ("![a][b]\n  \n   [b]: http://x", "<p>a</p>\n"),
-        ("\ue000b\ufdd0\ufdd1", "<p>\ufffdb\ufffd\ufffd</p>\n"),
+        ("\ue000b\ufdd0\ufdd1\ufdd2", "<p>\ufffdb\ufffd\ufffd\ufffd</p>\n"),
         (r"\<b> \\<b> \\\<b> \a", r"<p>&lt;b&gt; \&lt;b&gt; \&lt;b&gt; \a</p>" + "\n"),
         (r"`\<b>` ``\\<b>`` \<i", r"<p><code>\&lt;b&gt;</code> <code>\\&lt;b&gt;</code> &lt;i</p>" + "\n"),
         ("```\n\\<b>\n```", "<pre><code>\\&lt;b&gt;\n</code></pre>\n"),
@@ -104,3 +104,74 @@ def test_an_escaped_tag_is_text_at_every_length():
     for blocks in streamed(text, range(1, len(text))):
         assert_harmless(blocks.finished() + blocks.tail())
     assert Reading(render(text, PARAGRAPHS)).text == "a <script>alert(1)</script> \\<b> [¶1] \\<i>\n"
+
+
+MARK = '<span class="join" role="note" aria-label="continued here"></span>'
+
+
+# Each ‸ is where the new text joins, each ▮ the mark between words and each ▶ the mark on a line of its own.
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("a b.‸", "<p>a b.</p>\n"),
+        ("a b.‸ \n\n ", "<p>a b.</p>\n"),
+        ("a b.‸ C", "<p>a b. ▮C</p>\n"),
+        ("a b. ‸C d", "<p>a b. ▮C d</p>\n"),
+        ("a b‸c d", "<p>a bc ▮d</p>\n"),
+        ("a\n‸b", "<p>a\n▮b</p>\n"),
+        ("is‸ 12 percent", "<p>is ▮12 percent</p>\n"),
+        ("合同规‸定。甲方应付款。乙方", "<p>合同规定。▮甲方应付款。乙方</p>\n"),
+        ("a‸ **B** c", "<p>a ▮<strong>B</strong> c</p>\n"),
+        ("a‸ _b_ c", "<p>a ▮<em>b</em> c</p>\n"),
+        ("a‸ (`b` c)", "<p>a ▮(<code>b</code> c)</p>\n"),
+        ("a `b ‸c d`", "<p>a <code>b ▮c d</code></p>\n"),
+        ("# a ‸b", "<h3>a ▮b</h3>\n"),
+        ("a ‸b\n-", "<h3>a ▮b</h3>\n"),
+        ("> a‸\n> b", "<blockquote>\n<p>a\n▮b</p>\n</blockquote>\n"),
+        ("- a‸\n- **b** c", "<ul>\n<li>a</li>\n<li>▮<strong>b</strong> c</li>\n</ul>\n"),
+        ("- a\n‸  - b", "<ul>\n<li>a\n<ul>\n<li>▮b</li>\n</ul>\n</li>\n</ul>\n"),
+        ("a \n‸1. b", "<p>a</p>\n<ol>\n<li>▮b</li>\n</ol>\n"),
+        ("a &a‸mp; b", "<p>a &amp; ▮b</p>\n"),
+        ("```\na‸ b\n```", "<pre><code>a ▮b\n</code></pre>\n"),
+        ("~‸~~ py x\na b\n~~~", "<pre><code>▮a b\n</code></pre>\n"),
+        ("![a ‸b c](x) d", "<p>a ▮b c d</p>\n"),
+        ("a‸b", "<p>ab</p>\n▶"),
+        ("a‸b\n\nc d", "<p>ab</p>\n▶<p>c d</p>\n"),
+        ("a b‸\n\nc d", "<p>a b</p>\n▶<p>c d</p>\n"),
+        ("a b\n‸\nc d", "<p>a b</p>\n▶<p>c d</p>\n"),
+        ("a b\n\n‸c d", "<p>a b</p>\n▶<p>c d</p>\n"),
+        ("‸\n\na b", "▶<p>a b</p>\n"),
+        ("\n ‸ \na b", "▶<p>a b</p>\n"),
+        ("a‸\n\n***\n\nb", "<p>a</p>\n▶<hr>\n<p>b</p>\n"),
+        (
+            "|a|\n|-|\n| b‸ |\n| c d |",
+            "<table><thead><tr><th>a</th></tr></thead><tbody>\n"
+            "<tr><td>b</td></tr>\n<tr><td>▮c d</td></tr>\n</tbody></table>\n",
+        ),
+        (
+            "| a ‸|\n| -- |\n| 1 |",
+            "<table><thead><tr><th>a</th></tr></thead><tbody>\n<tr><td>▮1</td></tr>\n</tbody></table>\n",
+        ),
+    ],
+)
+def test_a_mark_shows_where_new_text_joins_an_earlier_answer(text, html):
+    html = html.replace("▮", MARK).replace("▶", f"<p>{MARK}</p>\n")
+    assert render(text.replace("‸", ""), PARAGRAPHS, text.index("‸")) == html
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see [¶12,‸ 15, 16, 17, 18, 19; ¶20] which",
+        "see [‸¶ 12–15] which",
+        "see [a](http‸://x) which",
+        "see [a](http://x‸ 'b c') which",
+        "see [a‸ b] which\n\n   [a b]: http://x",
+        "see\n\n   [a]: ‸ http://x\nwhich [a]",
+    ],
+)
+def test_the_mark_stays_out_of_a_citation_and_of_what_makes_a_link(text):
+    join, text = text.index("‸"), text.replace("‸", "")
+    before, after = render(text, PARAGRAPHS, join).split(MARK)
+    assert after.startswith("which")
+    assert before + after == render(text, PARAGRAPHS)

@@ -44,7 +44,7 @@ def test_an_ending_is_final(document):
 
     assert Analysis.commit("w", [], {id: {"status": Status.FAILED, "text": "", "words": 0}}) == set()
     assert Analysis.stop(id) is Status.COMPLETE
-    assert Analysis.interrupt_abandoned("another") == []
+    assert Analysis.interrupt([id], "another", is_alone=True) == []
     row = Analysis.get_by_id(id)
     assert (row.status, row.text) == (Status.COMPLETE, "done")
 
@@ -69,9 +69,10 @@ def test_one_that_runs_is_asked_to_stop_and_left_to_its_runner(document):
 def test_what_a_dead_worker_left_is_interrupted_with_its_text(document):
     dead, waiting = ask(document).id, ask(document).id
     Analysis.claim_next("dead", 15)
-    Analysis.commit("dead", [(dead, 0, "one "), (dead, 4, "two")], {})
+    Analysis.commit("dead", [(dead, 0, "one "), (dead, 4, "two")], {}, first={dead})
 
-    assert Analysis.interrupt_abandoned("new") == [dead]
+    assert Analysis.abandoned("new", (), is_alone=True) == [dead]
+    assert Analysis.interrupt([dead, waiting], "new", is_alone=True) == [dead]
 
     row = Analysis.get_by_id(dead)
     assert (row.status, row.text, row.words) == (Status.INTERRUPTED, "one two", 2)

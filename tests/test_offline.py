@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from decimal import Decimal
+from itertools import accumulate
 
 import pytest
 
-from providers.base import Broken, StopReason, Usage
-from providers.offline import DEFAULT_MODEL, LABEL, Offline
-from tests.extracts import CONTRACT, RECIPES, answer, ask
+from providers.base import Broken, Prompt, Reply, StopReason, Usage
+from providers.offline import ANEW, DEFAULT_MODEL, LABEL, Offline
+from tests.extracts import CONTRACT, RECIPES, answer, ask, paragraphs
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -67,6 +68,45 @@ def test_the_output_limit_ends_the_answer_between_sentences() -> None:
     assert reply.usage is not None
     assert 60 < reply.usage.output <= 120
     assert cut == whole[: len(cut)]
+
+
+def go_on(said: str, recipe: str = "brief", limit: int = 4096) -> Reply:
+    parts = paragraphs(CONTRACT)
+    return Offline().reply(
+        Prompt("", "", "", "A title", parts, recipe, "Who pays?", limit, said), DEFAULT_MODEL
+    )
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_an_answer_that_broke_off_is_gone_on_with_wherever_that_was(recipe: str) -> None:
+    steps = list(filter(None, go_on("", recipe)))
+    whole = "".join(steps)
+    ends = set(accumulate(map(len, steps)))
+    assert len(ends) >= 5
+    for cut in ends | set(range(1, len(whole), 29)):
+        reply = go_on(whole[:cut], recipe)
+        assert "".join(reply) == whole[cut:]
+        assert reply.stop_reason is StopReason.END
+
+
+def test_answers_cut_by_their_limit_add_up_to_the_whole() -> None:
+    said, stops = "", []
+    while StopReason.END not in stops:
+        reply = go_on(said, "risks", limit=120)
+        added = "".join(reply)
+        assert added or reply.stop_reason is StopReason.END
+        said += added
+        stops.append(reply.stop_reason)
+    assert len(stops) > 2
+    assert said == "".join(go_on("", "risks"))
+
+
+def test_an_answer_that_is_not_its_own_is_left_alone_and_the_whole_extract_follows() -> None:
+    whole = "".join(go_on(""))
+    for said in ("The model said", f"{LABEL}But then", f"{whole[:-5]} or not", f"{whole}And more."):
+        reply = go_on(said)
+        assert "".join(reply) == ANEW + whole
+        assert reply.stop_reason is StopReason.END
 
 
 def test_a_closed_reply_breaks_off_at_its_next_step() -> None:

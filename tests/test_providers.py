@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
+import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import get_args
 
@@ -14,8 +17,10 @@ import pytest
 from providers import anthropic as our_anthropic
 from providers import openai as our_openai
 from providers.anthropic import Anthropic
-from providers.base import Broken, StopReason, Usage
+from providers.base import GO_ON, Broken, StopReason, Unconfigured, Usage, estimate_tokens
+from providers.offline import Offline
 from providers.openai import OpenAI
+from tests.extracts import CONTRACT, GERMAN
 from tests.ways import DOCUMENT, PATHS, PROMPT, Ways, make, read
 
 
@@ -80,6 +85,9 @@ class TestContract(Ways):
         price = provider.price(Usage(1000, 1000), "no-such-model")
         assert price is None or (provider.name == "offline" and price == Decimal(0))
 
+    def test_a_blank_answer_is_none(self, provider):
+        assert read(provider, prompt=replace(PROMPT, answer=" \n"))[0] == read(provider)[0]
+
     def test_warm_and_close_may_come_at_any_time(self, way, scripted):
         provider = make(way, scripted.url)
         provider.warm()
@@ -115,6 +123,25 @@ class TestRequest(Ways):
             document, words = body["messages"][0]["content"]
             assert document == {"type": "text", "text": DOCUMENT, "cache_control": {"type": "ephemeral"}}
             assert words == {"type": "text", "text": "Sum it up."}
+
+    def test_an_answer_is_gone_on_with_behind_the_same_words(self, way, provider, scripted):
+        for answer in ("", " \n", "The tenant pays the r"):
+            read(provider, prompt=replace(PROMPT, answer=answer))
+        plain, blank, further = (request["body"] for request in scripted.requests)
+        assert blank == plain
+        name = "input" if way == "openai-responses" else "messages"
+        before, turns = plain.pop(name), further.pop(name)
+        assert further == plain
+        # Providers cache by bytes, so the order of keys counts as well.
+        assert json.dumps(turns[:-2]) == json.dumps(before)
+        assert turns[-2:] == [
+            {"role": "assistant", "content": "The tenant pays the r"},
+            {"role": "user", "content": GO_ON},
+        ]
+
+    def test_nothing_compressed_is_asked_for(self, provider, scripted):
+        read(provider)
+        assert scripted.requests[0]["headers"]["accept-encoding"] == "identity"
 
     def test_a_server_without_keys_needs_none(self, way, scripted, monkeypatch):
         monkeypatch.setenv("OPENAI_API_KEY", "secret")
@@ -175,3 +202,52 @@ class TestPrice:
         assert Anthropic("key").price(usage, "no-such-model") is None
         assert OpenAI("key", "http://127.0.0.1/v1").price(usage, our_openai.DEFAULT_MODEL) is None
         assert Anthropic("key", "http://127.0.0.1").price(usage, our_anthropic.DEFAULT_MODEL) is None
+
+
+class TestWindow:
+    def test_the_default_models_have_one(self):
+        for provider, model in (
+            (OpenAI("key"), our_openai.DEFAULT_MODEL),
+            (Anthropic("key"), our_anthropic.DEFAULT_MODEL),
+        ):
+            assert provider.window(model) >= 100_000
+
+    @pytest.mark.parametrize("model", ["no-such-model", "", "\0", "é" * 10_000, "text-davinci-002"])
+    def test_an_unknown_model_has_none(self, model):
+        assert OpenAI("key").window(model) is None
+        assert Anthropic("key").window(model) is None
+
+    def test_another_address_and_no_model_have_none(self):
+        assert OpenAI("key", "http://127.0.0.1/v1").window(our_openai.DEFAULT_MODEL) is None
+        assert Anthropic("key", "http://127.0.0.1").window(our_anthropic.DEFAULT_MODEL) is None
+        assert Offline().window("extractive") is Unconfigured().window("m") is None
+
+
+class TestEstimate:
+    @pytest.mark.parametrize(
+        ("text", "characters"),
+        [
+            (CONTRACT, 4.3),
+            (GERMAN, 3.5),
+            (inspect.getsource(our_openai), 3.2),
+            ("本合同自签署之日起生效。甲方应在三十日内付款！", 1),
+            ("이 계약은 서명한 날부터 효력이 발생한다.", 1.3),
+            ("यह अनुबंध हस्ताक्षर की तारीख से प्रभावी होता है।", 2.2),
+            ("Настоящий договор вступает в силу с момента подписания.", 2.2),
+        ],
+        ids=["English", "German", "code", "Chinese", "Korean", "Hindi", "Russian"],
+    )
+    def test_it_is_near_the_usual_characters_per_token(self, text, characters):
+        usual = len(text) / characters
+        assert 0.75 * usual < estimate_tokens(text) < 1.35 * usual
+
+    def test_it_takes_any_text_and_goes_up_with_it(self):
+        assert [estimate_tokens(text) for text in ("", "a", "word", "words", "\ud800", "😀")] == [
+            0,
+            1,
+            1,
+            2,
+            1,
+            2,
+        ]
+        assert estimate_tokens("word" * 500_000) == 500_000

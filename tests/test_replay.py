@@ -1,17 +1,22 @@
 """Exact replay: whatever happens to a viewer's connections, it ends with the saved answer, whole."""
 
+import re
+
 import gevent
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from analyzer import Ended, Viewer
+from analyzer import Ended, Text, Viewer
 from models import Status
 from tests.page import Page
 from tests.person import Writer, saved, stream
 from views.helpers import rendering
 
-# Each example has four viewers: a thousand schedules.
+VIEWERS = 4
+ANSWER = re.compile(r'<div id="blocks-\d+"[^>]* hx-ignore>(.*?)</div>', re.DOTALL)
+
+# `python -m bench.replay` runs ten thousand others.
 SCHEDULES = settings(
     max_examples=250,
     derandomize=True,
@@ -42,7 +47,7 @@ WORDS = st.sampled_from(
 )
 TEXTS = st.lists(WORDS, min_size=1, max_size=6).map("".join)
 # Text is written, or one of the viewers is cut off somewhere in what it was sent, and comes again.
-CUTS = st.tuples(st.integers(0, 3), st.floats(0, 1))
+CUTS = st.tuples(st.integers(0, VIEWERS - 1), st.floats(0, 1))
 SCHEDULE = st.lists(st.one_of(TEXTS, CUTS), min_size=2, max_size=16)
 
 
@@ -85,8 +90,27 @@ def quick(analyzer, monkeypatch):
 @example(schedule=["One\n\n", (0, 0.99), "two"])
 @example(schedule=["\r", (0, 0.5), "\n", (0, 0.5), "\n"])
 def test_each_page_shows_the_saved_answer_whenever_its_connections_are_cut(quick, client, document, schedule):
-    writer = Writer(quick, document)
-    connections = [Connection(client, Page(writer.path)) for _ in range(4)]
+    pages, answer = watch(quick, client, document, schedule)
+    for page in pages:
+        assert page.done
+        assert page.html == answer
+
+
+@SCHEDULES
+@given(schedule=SCHEDULE)
+def test_whoever_observes_in_any_number_of_parts_reads_the_stored_text(quick, client, document, schedule):
+    readings, stored = observe(quick, client, document, schedule)
+    assert not set(stored) & {"\r", "\0", "\ue000"}
+    for items in readings:
+        assert gaps_and_repeats(items) == (0, 0)
+        assert items[-1] == Ended(Status.COMPLETE)
+        assert text_of(items) == stored
+
+
+def watch(analyzer, client, document, schedule):
+    """Run a schedule with four pages; returns them at its end, and the HTML of the saved answer."""
+    writer = Writer(analyzer, document)
+    connections = [Connection(client, Page(writer.path)) for _ in range(VIEWERS)]
     for step in schedule:
         if isinstance(step, str):
             writer.write(step)
@@ -96,42 +120,49 @@ def test_each_page_shows_the_saved_answer_whenever_its_connections_are_cut(quick
             connections[viewer].cut(at)
             connections[viewer] = Connection(client, connections[viewer].page)
     writer.end()
-    answer = saved(client, writer.path).text
     for connection in connections:
         connection.end()
-        assert connection.page.done
-        assert f"hx-ignore>{connection.page.html}</div>" in answer
+    return [connection.page for connection in connections], ANSWER.search(saved(client, writer.path).text)[1]
 
 
-@SCHEDULES
-@given(schedule=SCHEDULE)
-def test_whoever_observes_in_any_number_of_parts_reads_the_stored_text(quick, client, document, schedule):
-    writer = Writer(quick, document)
-    read = [[], [], [], []]
+def observe(analyzer, client, document, schedule):
+    """Run a schedule with four observers; returns what each was given, and the stored text."""
+    writer = Writer(analyzer, document)
+    readings = [[] for _ in range(VIEWERS)]
     for step in schedule:
         if isinstance(step, str):
             writer.write(step)
         else:
             viewer, at = step
-            observe(quick, writer.id, read[viewer], at_most=1 + int(at * 3))
+            read_on(analyzer, writer.id, readings[viewer], at_most=1 + int(at * 3))
     writer.end()
-    stored = client.get(f"{writer.path}.md").text
-    assert not set(stored) & {"\r", "\0", "\ue000"}
-    for items in read:
-        assert observe(quick, writer.id, items) == Ended(Status.COMPLETE)
-        assert "".join(items) == stored
+    for items in readings:
+        read_on(analyzer, writer.id, items)
+    return readings, client.get(f"{writer.path}.md").text
 
 
-def observe(analyzer, id, read, at_most=None):
-    """Read on from where `read` ends: a number of items, or to the ending, which is returned."""
+def read_on(analyzer, id, items, at_most=None):
+    """Observe from where the items end: so many more, or all to the ending."""
     viewer = Viewer(patience=0)
-    position = sum(map(len, read))
-    for seen, item in enumerate(analyzer.observe(id, position, viewer), 1):
-        if isinstance(item, Ended):
-            return item
-        read.append(item.text)
-        position += len(item.text)
-        assert item.position == position
+    cursor = items[-1].position if items else 0
+    for seen, item in enumerate(analyzer.observe(id, cursor, viewer), 1):
+        if isinstance(item, Text | Ended):
+            items.append(item)
         if seen == at_most:
             viewer.leave()
-    return None
+
+
+def text_of(items):
+    return "".join(item.text for item in items if isinstance(item, Text))
+
+
+def gaps_and_repeats(items):
+    """Return how many items begin after, and how many before, the end of the text before them."""
+    gaps = repeats = end = 0
+    for item in items:
+        if isinstance(item, Text):
+            begin = item.position - len(item.text)
+            gaps += begin > end
+            repeats += begin < end
+            end = item.position
+    return gaps, repeats

@@ -40,6 +40,13 @@ def test_it_says_the_script_in_each_format(provider, path):
     provider.wait(calls=1, finished=1, open=0)
 
 
+def test_a_body_can_be_given_as_it_is_and_cut(provider):
+    provider.script(raw=b"data: \xff\n\n")
+    assert ask(provider) == b"data: \xff\n\n"
+    provider.script(raw=b"data: \xff\n\n", at_byte=7, fault="end")
+    assert ask(provider) == b"data: \xff"
+
+
 def test_a_marker_comes_before_the_model_and_that_before_the_default(provider):
     provider.script(text="default")
     provider.script(model="slow", text="by-model")

@@ -116,6 +116,7 @@ def test_a_wrong_setting_ends_it_with_one_sentence(tmp_path, settings, sentence)
     assert words.count("\n") == 1
 
 
+@pytest.mark.fault("killed")
 @pytest.mark.parametrize("what", ["the worker", "everything"])
 def test_after_a_kill_what_ran_is_interrupted_and_what_waited_runs(precis, provider, what):
     provider.script(text=answer(40), rate=50)
@@ -147,6 +148,7 @@ def test_after_a_kill_what_ran_is_interrupted_and_what_waited_runs(precis, provi
     assert provider.calls == 3
 
 
+@pytest.mark.fault("shut down")
 def test_sigterm_ends_the_streams_in_order_and_the_running_get_their_grace(precis, provider):
     provider.script(text=answer(2), rate=50, before_text=0.5)
     precis.start()
@@ -170,6 +172,7 @@ def test_sigterm_ends_the_streams_in_order_and_the_running_get_their_grace(preci
     assert ended < 15
 
 
+@pytest.mark.fault("shut down")
 def test_sigterm_interrupts_what_outlasts_its_grace_and_a_viewer_resumes(precis, provider):
     provider.script(text=answer(40), rate=50)
     precis.settings["PRECIS_GRACE_SECONDS"] = "0.2"
@@ -194,6 +197,7 @@ def test_sigterm_interrupts_what_outlasts_its_grace_and_a_viewer_resumes(precis,
     assert page.text == "".join(kept.split())
 
 
+@pytest.mark.fault("shut down")
 def test_ctrl_c_ends_it_in_order_too(precis, provider):
     provider.script(text=answer(2), rate=50)
     precis.start()
@@ -233,6 +237,7 @@ def test_a_file_that_is_no_database_is_refused_in_a_sentence(precis):
     assert last.startswith(f"precis: {precis.database} cannot be used: ")
 
 
+@pytest.mark.fault("killed")
 def test_a_worker_that_lost_its_parent_leaves_the_database_to_a_successor(precis, provider):
     provider.script(text=answer(40), rate=50)
     precis.start()
@@ -253,6 +258,7 @@ def test_a_worker_that_lost_its_parent_leaves_the_database_to_a_successor(precis
     assert provider.calls == 1
 
 
+@pytest.mark.fault("browser gone")
 def test_a_viewer_who_leaves_is_let_go_at_once_and_the_analysis_goes_on(precis, provider):
     provider.script(text="One", pieces=["One", " two"], rate=0.05)
     precis.start()

@@ -6,10 +6,12 @@ from gevent.event import Event
 from peewee import SqliteDatabase
 
 import storage
-from analyzer import Ended, Text, Viewer
+from analyzer import Ended, Notice, Text, Viewer
 from analyzer.token_log import LeaseLost, TokenLog
 from models import Analysis, Document, Piece, Status, User
 from storage import StorageError
+
+NOTHING = Notice(None)
 
 
 @pytest.fixture(autouse=True)
@@ -77,14 +79,14 @@ def test_a_viewer_is_told_of_text_only_after_it_is_saved(log, running, monkeypat
     writer = gevent.spawn(log.append, id, "secret")
     gevent.idle()
     gevent.idle()
-    assert news == [Text(0, "")]
+    assert news == [Text(0, ""), NOTHING]
 
     may_commit.set()
     writer.get()
     log.end(id, status=Status.COMPLETE)
     watcher.join()
 
-    assert news == [Text(0, ""), Text(6, "secret"), Ended(Status.COMPLETE)]
+    assert news == [Text(0, ""), NOTHING, Text(6, "secret"), Ended(Status.COMPLETE)]
 
 
 def test_a_position_brings_just_the_rest(log, running):
@@ -125,7 +127,7 @@ def test_what_another_process_runs_is_read_from_its_pieces(log, running):
     watcher.join()
     other.stop()
 
-    assert "".join(item.text for item in news[:-1]) == "one two"
+    assert "".join(item.text for item in news if isinstance(item, Text)) == "one two"
     assert news[-1] == Ended(Status.COMPLETE)
 
 
@@ -144,9 +146,9 @@ def test_many_analyses_are_saved_in_one_transaction(log, running, monkeypatch):
     commits = []
     commit = Analysis.commit
 
-    def counted(worker, pieces, endings, lease=None):
+    def counted(worker, pieces, *rest):
         commits.append(len(pieces))
-        return commit(worker, pieces, endings, lease)
+        return commit(worker, pieces, *rest)
 
     monkeypatch.setattr(Analysis, "commit", counted)
     gevent.joinall([gevent.spawn(log.append, id, "second") for id in ids], raise_error=True)
@@ -216,7 +218,7 @@ def test_when_nothing_can_be_saved_the_writer_hears_of_it_and_no_viewer_sees_it(
     log.end(id, status=Status.INCOMPLETE)
     watcher.join()
 
-    assert news == [Text(5, "kept "), Ended(Status.INCOMPLETE)]
+    assert news == [Text(5, "kept "), NOTHING, Ended(Status.INCOMPLETE)]
     assert Analysis.get_by_id(id).text == "kept "
 
 
@@ -248,7 +250,7 @@ def test_a_viewer_that_leaves_ends_its_watching_at_once(log, running):
     gevent.idle()
     viewer.leave()
 
-    assert watcher.get(timeout=5) == [Text(0, "")]
+    assert watcher.get(timeout=5) == [Text(0, ""), NOTHING]
 
 
 def test_a_quiet_analysis_hands_an_empty_text_when_patience_ends(log, running):
@@ -256,4 +258,4 @@ def test_a_quiet_analysis_hands_an_empty_text_when_patience_ends(log, running):
     log.open(id)
     news = log.observe(id, 0, Viewer(patience=0.001))
 
-    assert [next(news) for _ in range(3)] == [Text(0, "")] * 3
+    assert [next(news) for _ in range(3)] == [Text(0, ""), NOTHING, Text(0, "")]

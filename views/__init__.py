@@ -5,13 +5,14 @@ from __future__ import annotations
 from flask import Flask, request
 
 import storage
-from views import analyses, cancellations, deletions, documents, errors, health, live, streams
-from views.helpers import cross_site, formats, headers, hosts, limits, routes
+from views import analyses, cancellations, continuations, deletions, documents, errors, health, live, streams
+from views.helpers import access, cross_site, endings, formats, headers, hosts, limits, routes
 
 
 def register(app: Flask) -> None:
     """Give an application its routes, its guards and its words."""
     app.url_map.converters["id"] = routes.IdConverter
+    access.register(app)
     # The order of the guards is the order of these lines: what is refused as foreign is not counted.
     hosts.register(app)
     cross_site.register(app)
@@ -20,8 +21,9 @@ def register(app: Flask) -> None:
     limits.register(app)
     headers.register(app)
     formats.register(app)
+    endings.register(app)
     errors.register(app)
-    for view in (documents, analyses, streams, live, cancellations, deletions, health):
+    for view in (documents, analyses, streams, live, cancellations, continuations, deletions, health):
         app.register_blueprint(view.blueprint)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, make_response, redirect, render_template, url_for
+from typing import Any
+
+from flask import Blueprint, Response, abort, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from analyzer.text import paragraphs
-from models import Analysis
+from models import Analysis, Document, DocumentGone
 from views.documents import document_page
 from views.helpers.forms import AnalyzeForm
 from views.helpers.limits import count_start
@@ -25,18 +27,23 @@ def create(id: int) -> BaseResponse | tuple[str, int]:
     document = find_document(id)
     if form.error:
         return (form.error if is_htmx() else document_page(document, form)), 422
-    if not Analysis.asked_before(document.id, person(), *form.request):
+    return ask(document, *form.request)
+
+
+def ask(document: Document, *question: Any) -> BaseResponse:
+    """Start what is asked about a document, see `Analyzer.start`, and answer with it."""
+    if not Analysis.asked_before(document.id, person(), *question):
         count_start()
-    analysis, is_new = analyzer().start(document, person(), *form.request)
+    try:
+        analysis, _ = analyzer().start(document, person(), *question)
+    except DocumentGone:
+        abort(404)
     if not is_htmx():
         return redirect(url_for("live.show", id=analysis.id), 303)
-    response = make_response(
-        render_template(
-            "analyses/_created.html", **shown(analysis, "" if is_new else None), form=AnalyzeForm.new()
-        )
-    )
-    response.headers["HX-Push-Url"] = url_for("analyses.show", id=analysis.id)
-    return response
+    # A button of the section that this one replaces takes the focus with it, if nobody else does.
+    focus = {"takes_focus": "focus" in request.form}
+    page = render_template("analyses/_created.html", **shown(analysis), form=AnalyzeForm.new(), **focus)
+    return make_response(page, {"HX-Push-Url": url_for("analyses.show", id=analysis.id)})
 
 
 @blueprint.get("/analyses/<id:id>")
@@ -80,7 +87,7 @@ def shown(analysis: Analysis, text: str | None = None) -> dict[str, object]:
     if text is None:
         saved = Analysis.saved(analysis.id)
         text = saved[1] if saved else ""
-    blocks = Blocks(analysis.document.paragraphs)
+    blocks = Blocks(analysis.document.paragraphs, analysis.joins_at)
     blocks.feed(text)
     finished, tail = blocks.finished(), blocks.tail()
     return {"analysis": analysis, "finished": finished if analysis.is_live else finished + tail, "tail": tail}

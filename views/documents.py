@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
@@ -9,7 +11,7 @@ from analyzer.text import as_title, clean, count_words, guess_title, paragraphs
 from models import Analysis, Document
 from views.helpers.forms import AnalyzeForm
 from views.helpers.pages import render_large
-from views.helpers.routes import find_document, person
+from views.helpers.routes import IdConverter, find_document, person
 
 blueprint = Blueprint("documents", __name__)
 
@@ -18,8 +20,10 @@ MAX_CHARACTERS = 2_000_000
 
 @blueprint.get("/")
 def index() -> str:
-    """Show the form for a new document, and what there is."""
-    return _index()
+    """Show the form for a new document, or for a shorter copy of one, and what there is."""
+    id = request.args.get("shorten", "")
+    long = Document.find(person(), int(id)) if re.fullmatch(IdConverter.regex, id) else None
+    return _index(title=long.title, text=long.read()) if long else _index()
 
 
 @blueprint.post("/documents")

@@ -6,14 +6,17 @@ from collections.abc import Iterator
 
 from flask import Blueprint, Response, request, stream_template
 
-from analyzer import Ended, Text, Viewer
+from analyzer import Ended, Notice, Text, Viewer
 from models import Analysis
 from storage import connected
 from views.analyses import shown
+from views.helpers.endings import waiting
 from views.helpers.routes import analyzer, find_analysis, person
 from views.helpers.sockets import watched
+from views.helpers.viewers import NoPlace, no_place, take_place
 
 blueprint = Blueprint("live", __name__)
+blueprint.register_error_handler(NoPlace, no_place)
 
 HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 
@@ -27,13 +30,16 @@ def show(id: int) -> Response:
     page = stream_template(
         "live/show.html", analysis=analysis, document=analysis.document, texts=texts, ended=lambda: _ended(id)
     )
-    return Response(watched(request.environ, viewer, page), headers=HEADERS)
+    return take_place(Response(watched(request.environ, viewer, page), headers=HEADERS))
 
 
-def _texts(news: Iterator[Text | Ended]) -> Iterator[str]:
+def _texts(news: Iterator[Text | Notice | Ended]) -> Iterator[tuple[str, str]]:
+    """Yield each text, or what is waited for before it comes."""
     for item in news:
         if isinstance(item, Text):
-            yield item.text
+            yield item.text, ""
+        elif isinstance(item, Notice) and item.wait:
+            yield "", waiting(item.wait, item.until)
 
 
 def _ended(id: int) -> dict[str, object] | None:

@@ -8,14 +8,15 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, abort, render_template, request
 
-from analyzer import Ended, Text, Viewer
+from analyzer import Ended, Notice, Text, Viewer
 from models import Analysis
 from views.helpers import sse
 from views.helpers.rendering import Rendering
 from views.helpers.routes import analyzer, is_htmx, person
 from views.helpers.sockets import watched
+from views.helpers.viewers import NoPlace, no_place, take_place
 
 blueprint = Blueprint("streams", __name__)
 
@@ -28,36 +29,51 @@ CURSOR = re.compile(r"[0-9]{1,10}")
 def show(id: int) -> Response:
     """Stream an analysis from the position in Last-Event-ID, or whole, and then `done`."""
     found = Analysis.find_to_watch(person(), id)
-    if found is None and not is_htmx():
+    if found:
+        return take_place(Response(_stream(*found), headers=sse.HEADERS))
+    if not is_htmx():
         abort(404)
     # hx-sse asks again for ever after a 404: an orderly end is the one refusal that it takes.
-    frames = _stream(*found) if found else iter([sse.OPEN, sse.DONE])
-    return Response(frames, headers=sse.HEADERS)
+    return Response(sse.OPEN + sse.DONE, headers=sse.HEADERS)
 
 
-def _stream(id: int, paragraphs: int, asked_at: datetime) -> Iterator[bytes]:
+@blueprint.errorhandler(NoPlace)
+def refuse(error: NoPlace) -> Response | tuple[str, int, dict[str, str]]:
+    """Tell one who finds no place; the page goes on asking, and still loads what is saved at the end."""
+    if not is_htmx():
+        return no_place(error)
+    told = sse.message(render_template("streams/_no_place.html", id=(request.view_args or {})["id"]))
+    return Response(sse.OPEN + told + sse.DONE, headers=sse.HEADERS)
+
+
+def _stream(id: int, paragraphs: int, asked_at: datetime, joins_at: int | None) -> Iterator[bytes]:
     """Prepare the frames while the request is at hand: they are sent when it is over."""
     header = request.headers.get("Last-Event-ID", "")
     cursor = int(header) if CURSOR.fullmatch(header) else None
     viewer = Viewer()
-    news = analyzer().observe(id, 0, viewer)
-    frames = _frames(news, viewer, Rendering.of(id, paragraphs, asked_at), cursor)
-    return watched(request.environ, viewer, frames)
+    rendering = Rendering.of(id, paragraphs, asked_at, joins_at)
+    # From where the others who watch have brought it: the text before that need not be held for each.
+    news = analyzer().observe(id, rendering.position, viewer)
+    return watched(request.environ, viewer, _frames(news, viewer, rendering, cursor))
 
 
 def _frames(
-    news: Iterator[Text | Ended], viewer: Viewer, rendering: Rendering, cursor: int | None
+    news: Iterator[Text | Notice | Ended], viewer: Viewer, rendering: Rendering, cursor: int | None
 ) -> Iterator[bytes]:
     """Yield the events that bring a viewer from its cursor to the end."""
     yield sse.OPEN
     beat_due = 0.0
-    is_first = True
+    is_first = is_first_notice = True
     for item in news:
         if isinstance(item, Ended):
             if cursor != rendering.position:
                 yield rendering.message(cursor)
             yield rendering.last + sse.DONE
             return
+        if isinstance(item, Notice):
+            yield rendering.notice(item, is_first_notice)
+            is_first_notice = False
+            continue
         rendering.feed(item)
         if is_first and cursor is not None and cursor > rendering.position:
             # Not a position of this text: it begins anew.

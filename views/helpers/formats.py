@@ -11,6 +11,7 @@ from flask import Flask, url_for
 
 from analyzer.text import unwrap
 from models import Status, now
+from views.helpers.forms import new_key
 from views.helpers.routes import analyzer
 
 STATUS_WORDS = {
@@ -25,41 +26,10 @@ STATUS_WORDS = {
     Status.FAILED: "Failed",
 }
 
-# What happened and what to do next, by how an analysis ended.
-ENDINGS = {
-    Status.CUT: "The answer reached the length limit and stops here. Ask for less at a time to get the rest.",
-    Status.STOPPED: "Stopped. What had come is kept; nothing more was asked for.",
-    Status.INCOMPLETE: "The AI service broke off before it was done. What had come is kept. "
-    "Press Analyze to ask again.",
-    Status.INTERRUPTED: "Precis was restarted while this was being written. What had come is kept, "
-    "and nothing was asked twice. Press Analyze to ask again.",
-    Status.DECLINED: "The model declined to answer, or to go on. Try another model or another question.",
-    Status.FAILED: "Nothing came. Your document is saved. Press Analyze to try again.",
-}
-
-# The same where the reason is known and says more.
-ERRORS = {
-    "KeyRefused": "The AI service refused our key. Your document is saved. "
-    "Ask whoever runs Precis to check the key.",
-    "OutOfCredit": "The spending limit of the AI service is reached. Ask whoever runs Precis to raise it.",
-    "UnknownModel": "The AI service does not know this model. Choose another one, "
-    "and tell whoever runs Precis.",
-    "UnknownRecipe": "What was asked for is no longer on offer. Choose something else and press Analyze.",
-    "TooLong": "The document is too long for this model. Shorten it, or choose a model with a larger window.",
-    "BadRequest": "The AI service refused the request. Try another model, or tell whoever runs Precis.",
-    "Busy": "The AI service is overloaded. Wait a minute, then press Analyze to try again.",
-    "Unreachable": "Could not reach the AI service. Press Analyze to try again.",
-    "Silent": "The AI service fell silent and was given up. Press Analyze to ask again.",
-    "StorageError": "Storage is full or locked: nothing more could be saved. Tell whoever runs Precis.",
-    "Internal": "Something went wrong in Precis itself. Tell whoever runs Precis.",
-    "empty": "The model returned no text. Press Analyze to try again.",
-}
-
 
 def register(app: Flask) -> None:
     """Give the templates these words."""
     app.add_template_filter(status_word)
-    app.add_template_filter(ending)
     app.add_template_filter(seconds)
     app.add_template_filter(money)
     app.add_template_filter(short_money)
@@ -68,6 +38,7 @@ def register(app: Flask) -> None:
     app.add_template_filter(unwrap)
     app.add_template_filter(model_name)
     app.add_template_filter(recipe_title)
+    app.add_template_global(new_key)
     app.add_template_global(plural)
     app.context_processor(_choices)
     static = Path(app.static_folder or "static")
@@ -102,11 +73,6 @@ def recipe_title(name: str) -> str:
 def status_word(status: str) -> str:
     """Return the word for a status."""
     return STATUS_WORDS[Status(status)]
-
-
-def ending(status: str, error: str = "") -> str:
-    """Return the sentence for how an analysis ended; none for a complete one."""
-    return ERRORS.get(error) or ENDINGS.get(Status(status), "")
 
 
 def seconds(value: float | None) -> str:

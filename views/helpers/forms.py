@@ -12,7 +12,8 @@ from models import Analysis
 from views.helpers.routes import analyzer
 
 
-def _new_key() -> str:
+def new_key() -> str:
+    """Return a request key, by which a form that is sent twice is known."""
     return secrets.token_urlsafe(18)
 
 
@@ -26,7 +27,7 @@ class AnalyzeForm:
     recipe: str
     model: str
     question: str = ""
-    request_key: str = field(default_factory=_new_key)
+    request_key: str = field(default_factory=new_key)
     error: str = ""
 
     MAX_QUESTION = 2000

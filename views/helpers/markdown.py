@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_right
 from html import escape
-from itertools import accumulate
+from itertools import accumulate, islice
 
 import nh3
 import pyromark
@@ -13,6 +13,7 @@ from views.helpers.blocks import Splitter
 
 MAX_DEPTH = 100  # elements within elements: the sanitiser's time grows with the square of it
 MAX_GROWTH = 30  # times the Markdown's length: a row of a table gets all its cells, however few are written
+MAX_GAPS = 4  # places tried for the mark where a text joins another: each costs a rendering of the block
 
 _MARKDOWN = pyromark.Markdown(options=pyromark.Options.ENABLE_TABLES | pyromark.Options.ENABLE_STRIKETHROUGH)
 
@@ -29,12 +30,13 @@ _SANITIZER = nh3.Cleaner(
     link_rel="noopener noreferrer nofollow",
 )
 
-# Stand-ins that mean nothing to Markdown or HTML and are in no stored answer: the first is refused at the
-# token log's door, the others are noncharacters, which Unicode reserves for a program's own use.
+# Stand-ins that mean nothing to Markdown or HTML and are replaced in what is fed: the first is refused at
+# the token log's door, the others are noncharacters, which Unicode reserves for a program's own use.
 _LESS_THAN = "\ue000"
 _CITATION = "\ufdd0"
 _ESCAPED_LESS_THAN = "\ufdd1"  # with its backslash, which only code shows
-_STAND_INS = str.maketrans(dict.fromkeys((_LESS_THAN, _CITATION, _ESCAPED_LESS_THAN), "\ufffd"))
+_JOIN = "{\ufdd2}"  # in braces, after which emphasis begins as it does after a space
+_STAND_INS = str.maketrans(dict.fromkeys((_LESS_THAN, _CITATION, _ESCAPED_LESS_THAN, _JOIN[1]), "\ufffd"))
 
 # Each space has one place where it can match: with two, a long list without its end would take for ever.
 _NUMBER = r"(?:¶¶?[ \xa0]?)?([0-9]{1,7})"
@@ -54,14 +56,20 @@ _CITED_OR_VERBATIM = re.compile(
     rf"<(?:a .*?</a>|code.*?</code>)|{{{_CITATION}([^<{{{_CITATION}]*){_CITATION}}}", re.DOTALL
 )
 
+_JOIN_MARK = '<span class="join" role="note" aria-label="continued here"></span>'
+_JOIN_LINE = f"<p>{_JOIN_MARK}</p>\n"
+# Before a word, so that no marker, rule of a table or number in a citation is taken for one. Chinese and
+# Japanese have their gaps after punctuation.
+_GAP = re.compile(r"(?<=[\s、。，！？；：])(?=[*_~`\"'“‘„«(\[]{0,3}[^\W\d_])|(?<=[^\s,;¶–—-] )(?=[0-9])")
 
-def render(text: str, paragraphs: int) -> Markup:
+
+def render(text: str, paragraphs: int, join: int | None = None) -> Markup:
     """Return an answer's Markdown as safe HTML, byte for byte what its `Blocks` come to.
 
     Raw HTML shows as text, images leave their description, and `[¶12]` links to `#p12` if the document has
-    that many `paragraphs`.
+    that many `paragraphs`. `join` is as for `Blocks`.
     """
-    blocks = Blocks(paragraphs)
+    blocks = Blocks(paragraphs, join)
     blocks.feed(text)
     return blocks.finished() + blocks.tail()
 
@@ -72,10 +80,15 @@ class Blocks:
     `position` is the number of characters fed. The finished blocks and the positions at which they were known
     to be finished depend on the text alone, not on the pieces it was fed in, and no later text changes them.
     Feeding costs the length of what is fed.
+
+    `join` is the number of characters that an earlier answer left. As soon as more than white space follows
+    them, one mark shows where: before the first word that begins there or later in a block that spans the
+    join, or else between two blocks. But for the mark the HTML is the same.
     """
 
-    def __init__(self, paragraphs: int) -> None:
+    def __init__(self, paragraphs: int, join: int | None = None) -> None:
         self._paragraphs = paragraphs
+        self._join = join  # counted from the open block's start; None once a finished block has the mark
         self._splitter = Splitter()
         self._known_at: list[int] = []
         self._html: list[str] = []
@@ -86,9 +99,11 @@ class Blocks:
 
     def feed(self, text: str) -> None:
         """Take the next text of the answer, cut anywhere."""
-        for known_at, block in self._splitter.feed(text):
+        for known_at, block in self._splitter.feed(text.translate(_STAND_INS)):
             self._known_at.append(known_at)
-            self._html.append(_block_html(block, self._paragraphs))
+            self._html.append(_joined_html(block, self._paragraphs, self._join))
+            if self._join is not None:
+                self._join = None if _goes_beyond(block, self._join) else max(self._join - len(block), 0)
 
     def finished(self, after: int = 0, upto: int | None = None) -> Markup:
         """Return the blocks that were known to be finished after one position and up to another.
@@ -101,15 +116,37 @@ class Blocks:
 
     def tail(self) -> Markup:
         """Return the open block as far as it goes, at the cost of its length."""
-        return _markup(_block_html(self._splitter.open_block(), self._paragraphs))
+        return _markup(_joined_html(self._splitter.open_block(), self._paragraphs, self._join))
 
 
 def _markup(sanitized: str) -> Markup:
     return Markup(sanitized)  # noqa: S704
 
 
+def _goes_beyond(block: str, join: int) -> bool:
+    return bool(block[join:].strip())
+
+
+def _joined_html(block: str, paragraphs: int, join: int | None) -> str:
+    html = _block_html(block, paragraphs)
+    if join is None or not _goes_beyond(block, join):
+        return html
+    if not block[:join].strip():
+        return _JOIN_LINE + html
+    # Only rendering tells whether a gap is in a link's title, a fence's first line or a table's structure:
+    # there the stand-in is lost, or other HTML comes of it.
+    for gap in islice(_GAP.finditer(block, join), MAX_GAPS):
+        joined = block[: gap.start()] + _JOIN + block[gap.start() :]
+        before, found, after = _block_html(joined, paragraphs).partition(_JOIN)
+        # In sanitised HTML a literal < or > is always a tag's.
+        is_text = before.rfind("<") <= before.rfind(">")
+        if found and is_text and before + after == html:
+            return before + _JOIN_MARK + after
+    return html + _JOIN_LINE
+
+
 def _block_html(block: str, paragraphs: int) -> str:
-    text = _ESCAPE.sub(rf"\1{_ESCAPED_LESS_THAN}", block.translate(_STAND_INS)).replace("<", _LESS_THAN)
+    text = _ESCAPE.sub(rf"\1{_ESCAPED_LESS_THAN}", block).replace("<", _LESS_THAN)
     # Braces are punctuation like brackets, so emphasis next to them works the same, but nothing is a link.
     text = _CITED.sub(rf"{{{_CITATION}\1{_CITATION}}}", text)
     html = _TAG.sub(_adapt, _MARKDOWN.html(text))

@@ -13,10 +13,11 @@ from weakref import WeakValueDictionary
 
 from flask import render_template
 
-from analyzer import Text
-from models import now
+from analyzer import Notice, Text, Wait
+from models import Status, now
 from views.helpers import sse
-from views.helpers.formats import plural
+from views.helpers.endings import waiting
+from views.helpers.formats import STATUS_WORDS, plural
 from views.helpers.markdown import Blocks
 
 # A long open block is sent whole each time, but no more often than keeps a viewer under this.
@@ -29,12 +30,18 @@ class Rendering:
     """The growing answer of one analysis as messages; shared by all its viewers in this process."""
 
     def __init__(
-        self, id: int, paragraphs: int, asked_at: datetime, beat: bytes = b"", last: bytes = b""
+        self,
+        id: int,
+        paragraphs: int,
+        asked_at: datetime,
+        joins_at: int | None = None,
+        beat: bytes = b"",
+        last: bytes = b"",
     ) -> None:
         self.id = id
         self.rests_until = 0.0
         self._paced_to = 0
-        self._blocks = Blocks(paragraphs)
+        self._blocks = Blocks(paragraphs, joins_at)
         self._messages: dict[int | None, bytes] = {}
         self._began = time.monotonic() - (now() - asked_at).total_seconds()
         self._told = -1
@@ -44,13 +51,13 @@ class Rendering:
         self.last = last
 
     @classmethod
-    def of(cls, id: int, paragraphs: int, asked_at: datetime) -> Rendering:
+    def of(cls, id: int, paragraphs: int, asked_at: datetime, joins_at: int | None) -> Rendering:
         """Return the rendering that this analysis' viewers share, as long as one of them holds it."""
         rendering = _open.get(id)
         if rendering is None:
             beat = sse.message(render_template("streams/_beat.html", id=id))
             last = sse.message(render_template("streams/_last.html", id=id))
-            rendering = _open[id] = cls(id, paragraphs, asked_at, beat, last)
+            rendering = _open[id] = cls(id, paragraphs, asked_at, joins_at, beat, last)
         return rendering
 
     @property
@@ -73,6 +80,19 @@ class Rendering:
             self._messages[after] = self._message(after)
         return self._messages[after]
 
+    def notice(self, notice: Notice, is_first: bool) -> bytes:
+        """Return the event that tells what is waited for; what the page began with is not announced again."""
+        sentence = waiting(notice.wait, notice.until)
+        status = Status.WAITING if notice.wait is Wait.TURN else Status.RUNNING
+        note = f'<p class="note">{sentence}</p>' if sentence else ""
+        parts = [
+            _partial(f"tag-{self.id}", "textContent", STATUS_WORDS[status]),
+            _partial(f"wait-{self.id}", "innerHTML", note),
+        ]
+        if not (is_first and notice.wait in (None, Wait.TURN)):
+            parts.append(_partial("status", "textContent", sentence or STATUS_WORDS[status]))
+        return sse.message("".join(parts))
+
     def _count(self, text: str) -> None:
         self._words += len(text.split()) - (self._in_word and not text[0].isspace())
         self._in_word = not text[-1].isspace()
@@ -81,21 +101,19 @@ class Rendering:
         id = self.id
         finished = self._blocks.finished(after or 0, self.position)
         tail = self._blocks.tail()
-        parts = [f'<hx-partial hx-target="#tail-{id}" hx-swap="innerHTML">{tail}</hx-partial>']
+        parts = [_partial(f"tail-{id}", "innerHTML", tail)]
         if after is None or finished:
-            swap = "innerHTML" if after is None else "beforeend"
-            parts.insert(0, f'<hx-partial hx-target="#blocks-{id}" hx-swap="{swap}">{finished}</hx-partial>')
-        if not after and self.position:
-            parts.append(f'<hx-partial hx-target="#tag-{id}" hx-swap="textContent">Analysing</hx-partial>')
-            parts.append(f'<hx-partial hx-target="#wait-{id}" hx-swap="delete"></hx-partial>')
+            parts.insert(0, _partial(f"blocks-{id}", "innerHTML" if after is None else "beforeend", finished))
         if (second := int(time.monotonic() - self._began)) != self._told:
             self._told = second
             progress = f"{second} s, {plural(self._words, 'word')}"
-            parts.append(
-                f'<hx-partial hx-target="#progress-{id}" hx-swap="textContent">{progress}</hx-partial>'
-            )
+            parts.append(_partial(f"progress-{id}", "textContent", progress))
         # Only those who are up to date set the pace: a late viewer must not hold them back.
         if (after or 0) >= self._paced_to:
             self._paced_to = self.position
             self.rests_until = time.monotonic() + len(tail) / BYTES_PER_SECOND
         return sse.message("".join(parts), id=self.position)
+
+
+def _partial(target: str, swap: str, html: str) -> str:
+    return f'<hx-partial hx-target="#{target}" hx-swap="{swap}">{html}</hx-partial>'

@@ -14,9 +14,16 @@ from analyzer import Viewer
 
 Part = TypeVar("Part", str, bytes)
 
+# A client that takes little holds no more than this of what is being written to it.
+PIECE = 16_384
+
 
 def watched(environ: Mapping[str, Any], viewer: Viewer, parts: Iterator[Part]) -> Iterator[Part]:
-    """Yield the parts of a response, and make the viewer leave when its client hangs up meanwhile."""
+    """Yield the parts of a response, and make the viewer leave when its client hangs up meanwhile.
+
+    One that closes only its own half has hung up too: nothing tells the two apart. One that has sent
+    its next request ahead is heard no more, and noticed at a write.
+    """
     client = environ.get("gunicorn.socket")
     if client is None:
         yield from parts
@@ -32,7 +39,9 @@ def watched(environ: Mapping[str, Any], viewer: Viewer, parts: Iterator[Part]) -
 
     readable.start(look)
     try:
-        yield from parts
+        for part in parts:
+            for start in range(0, len(part), PIECE):
+                yield part[start : start + PIECE]
     finally:
         readable.stop()
         readable.close()

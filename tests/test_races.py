@@ -1,0 +1,445 @@
+"""Races: of those that come together one wins, all are told, and nothing is left behind."""
+
+import logging
+import random
+import re
+import sqlite3
+from contextlib import closing, contextmanager
+from urllib.parse import urlencode
+
+import gevent
+import pytest
+from gevent import socket
+from gevent.event import Event
+
+import storage
+from analyzer import Ended, Text, Viewer
+from bench import stop
+from models import LIVE, Analysis, Piece, Status
+from tests.page import Page
+from tests.person import ask, bring, post_analysis, row, settle, stream
+
+ROUNDS = 24
+# Turns of the hub, at most two to this power: a reply takes some ten, a wait for the database hundreds.
+LONGEST = 8
+PAID = ["openai:gpt-6-sol", "anthropic:claude-sonnet-5-5"]
+
+
+class Watching:
+    """Two who watch an analysis from now on: a page, and an observer."""
+
+    def __init__(self, app, path):
+        self.app = app
+        self.path = path
+        self.page = gevent.spawn(self._page)
+        self.observer = gevent.spawn(self._observer)
+
+    def _page(self):
+        page = Page(self.path)
+        with stream(self.app.test_client(), self.path, HX_Request="true") as answer:
+            page.read(answer.data)
+        return page
+
+    def _observer(self):
+        news = self.app.extensions["analyzer"].observe(int(self.path.rsplit("/", 1)[-1]), 0, Viewer())
+        return [item for item in news if isinstance(item, Text | Ended)]
+
+    def end(self):
+        """Wait for its end; returns the text and the status that both were told."""
+        page = self.page.get(timeout=10)
+        assert page.done
+        *texts, ended = self.observer.get(timeout=10)
+        text = "".join(item.text for item in texts)
+        if ended.status:
+            assert page.text == "".join(text.split())
+        return text, ended.status
+
+
+class Races:
+    """Rounds of a race, each second one beside a process that holds the database half of the time."""
+
+    def __init__(self, app, provider):
+        self.app = app
+        self.provider = provider
+        self.analyzer = app.extensions["analyzer"]
+        self.chance = random.Random(1)
+
+    def rounds(self, rounds=ROUNDS):
+        """Yield the number of each round; when it is over nothing may be left of it."""
+        for number in range(rounds):
+            others = [gevent.spawn(self._hold_again_and_again)] if number % 2 else []
+            try:
+                yield number
+                self._settle()
+            finally:
+                gevent.killall(others)
+
+    def meet(self, *acts):
+        """Let all go at once, half of them after some turns of the others; returns what they returned."""
+        gate = Event()
+
+        def go(act, turns):
+            gate.wait()
+            self._wait(turns)
+            return act()
+
+        running = [gevent.spawn(go, act, self._turns()) for act in acts]
+        gate.set()
+        gevent.joinall(running, timeout=10, raise_error=True)
+        return [greenlet.get(block=False) for greenlet in running]
+
+    def _turns(self):
+        return int(2 ** self.chance.uniform(-LONGEST, LONGEST))
+
+    def _wait(self, turns):
+        for _ in range(turns):
+            # Not 0: the hub runs many callbacks before it looks at the sockets, and one look per timer.
+            gevent.sleep(1e-9)
+
+    def _hold_again_and_again(self):
+        while True:
+            with held():
+                self._wait(self._turns())
+            self._wait(self._turns())
+
+    def _settle(self):
+        self.provider.wait(open=0)
+        settle(self.analyzer)
+        gevent.sleep(0)
+        assert not self.analyzer._runners
+        assert not self.analyzer.log._live
+        with storage.connected():
+            assert not Analysis.select().where(Analysis.status.in_(LIVE)).exists()
+            assert not Piece.select().exists()
+
+    # What a person does
+
+    def ask(self, document, model=PAID[0]):
+        """Start an analysis that two watch."""
+        return self.watch(ask(self.app.test_client(), document, model=model))
+
+    def watch(self, path):
+        return Watching(self.app, path)
+
+    def post(self, document, key, model=PAID[0]):
+        """Press Analyze; returns the path of what it made, or None where the document is gone."""
+        answer = post_analysis(self.app.test_client(), document, model=model, request_key=key)
+        assert answer.status_code in (303, 404)
+        return answer.headers.get("Location", "").removesuffix("/live") or None
+
+    def stop(self, path):
+        assert self.app.test_client().post(f"{path}/cancellation").status_code == 303
+
+    def delete(self, path):
+        assert self.app.test_client().post(f"{path}/deletion").status_code == 303
+
+
+@contextmanager
+def held():
+    """Keep everybody from writing, as another process does that writes itself."""
+    file = storage.database.database
+    with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        yield
+
+
+@pytest.fixture
+def races(app, provider, document, monkeypatch, caplog):
+    monkeypatch.setattr(app.extensions["analyzer"].log, "TICK_SECONDS", 0)
+    races = Races(app, provider)
+    # The first ones are slower: clients and connections are made.
+    for model in PAID:
+        races.ask(document, model).end()
+    races._settle()
+    provider.reset()
+    yield races
+    # Who loses a race is told so; in the log it is no fault.
+    assert not [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.fault("sent twice")
+def test_fifty_posts_of_one_form_are_one_analysis_and_one_call(races, document, provider):
+    for number in races.rounds(4):
+        posts = [lambda number=number: races.post(document, f"key-{number}", PAID[number // 2])] * 50
+        made = set(races.meet(*posts))
+        assert len(made) == 1
+        assert races.watch(made.pop()).end()[1] is Status.COMPLETE
+        assert provider.calls == number + 1
+
+
+@pytest.mark.fault("sent twice")
+def test_a_form_that_is_sent_again_shows_what_it_made_before_and_after_its_end(races, document, provider):
+    for number in races.rounds():
+        post = lambda number=number: races.post(document, f"key-{number}")  # noqa: E731
+        first = post()
+        assert races.meet(post, post) == [first, first]
+        assert races.watch(first).end()[1] is Status.COMPLETE
+        assert post() == first
+        assert provider.calls == number + 1
+
+
+@pytest.mark.fault("sent twice")
+def test_two_tabs_that_ask_the_same_are_one_run_and_after_its_end_another(races, document, provider):
+    provider.script(fault="silence", at=1)
+    runs = 0
+    for number in races.rounds():
+        posts = [lambda key=f"{tab}-{number}": races.post(document, key) for tab in "abc"]
+        first, second = races.meet(*posts[:2])
+        assert first == second
+        third, _ = races.meet(posts[2], lambda path=first: races.stop(path))
+        races.stop(third)
+        assert {races.watch(path).end()[1] for path in (first, third)} == {Status.STOPPED}
+        runs += len({first, third})
+        assert provider.calls <= runs
+    assert ROUNDS < runs < 2 * ROUNDS
+
+
+def test_no_more_run_at_once_than_may(races, document, provider):
+    races.analyzer.max_running = 2
+    provider.script(fault="silence", at=1)
+    for _ in races.rounds():
+        paths = races.meet(*[lambda: races.post(document, None)] * 4)
+        assert [row(path).status for path in paths].count(Status.RUNNING) == 2
+        for path in paths:
+            races.stop(path)
+        assert {races.watch(path).end()[1] for path in paths} == {Status.STOPPED}
+
+
+@pytest.mark.fault("stopped meanwhile")
+@pytest.mark.parametrize("model", PAID)
+def test_two_stops_are_one(races, document, provider, model):
+    provider.script(text="One two three", fault="silence", at=2)
+    for number in races.rounds():
+        watching = races.ask(document, model)
+        if number % 4 < 2:
+            provider.wait(open=1)
+        races.meet(*[lambda path=watching.path: races.stop(path)] * 2)
+        text, status = watching.end()
+        assert status is Status.STOPPED
+        assert row(watching.path).text == text in ("", "One two")
+    assert provider.cancels == provider.calls >= ROUNDS // 2
+
+
+@pytest.mark.fault("stopped meanwhile")
+@pytest.mark.parametrize("model", PAID)
+def test_a_stop_against_the_last_token_leaves_one_ending(races, document, provider, model):
+    provider.script(text="One two three.")
+    statuses = set()
+    for number in races.rounds(2 * ROUNDS):
+        watching = races.ask(document, model)
+        races.meet(lambda path=watching.path: races.stop(path))
+        text, status = watching.end()
+        ended = row(watching.path)
+        assert (ended.status, ended.text) == (status, text)
+        assert status is Status.STOPPED or (status, text) == (Status.COMPLETE, "One two three.")
+        races.stop(watching.path)
+        assert row(watching.path).__data__ == ended.__data__
+        assert provider.calls <= number + 1
+        statuses.add(status)
+    assert statuses == {Status.COMPLETE, Status.STOPPED}
+
+
+@pytest.mark.fault("stopped meanwhile")
+def test_one_that_is_stopped_while_its_turn_comes_is_stopped(races, document, provider):
+    races.analyzer.max_running = 1
+    provider.script(fault="silence", at=1)
+    for _ in races.rounds():
+        running, waiting = races.ask(document), races.ask(document, PAID[1])
+        races.meet(*[lambda path=each.path: races.stop(path) for each in (running, waiting)])
+        assert running.end()[1] is waiting.end()[1] is Status.STOPPED
+    assert 0 < provider.calls_by_model[PAID[1].partition(":")[2]] < ROUNDS
+
+
+@pytest.mark.fault("deleted meanwhile")
+@pytest.mark.parametrize("model", PAID)
+def test_a_deletion_during_the_stream_tells_all_viewers(races, document, provider, model):
+    provider.script(text="One two three", fault="silence", at=2)
+    for number in races.rounds():
+        first = races.ask(document, model)
+        path = first.path
+        second = races.watch(path)
+        if number % 4 < 2:
+            provider.wait(open=1)
+        third, _ = races.meet(lambda path=path: races.watch(path), lambda path=path: races.delete(path))
+        assert {watching.end()[1] for watching in (first, second, third)} == {None}
+        assert row(path) is None
+    assert provider.cancels == provider.calls >= ROUNDS // 2
+
+
+@pytest.mark.fault("deleted meanwhile")
+@pytest.mark.parametrize("model", PAID)
+def test_a_deletion_against_the_end_tells_of_one_of_them(races, document, provider, model):
+    provider.script(text="One two three.")
+    told = set()
+    for _ in races.rounds():
+        watching = races.ask(document, model)
+        races.meet(lambda path=watching.path: races.delete(path))
+        text, status = watching.end()
+        assert text == "One two three." if status else "One two three.".startswith(text)
+        assert row(watching.path) is None
+        told.add(status)
+    assert told == {None, Status.COMPLETE}
+
+
+@pytest.mark.fault("deleted meanwhile")
+def test_a_document_that_goes_while_an_analysis_starts_takes_it_along(races, provider):
+    provider.script(fault="silence", at=1)
+    started = set()
+    for number in races.rounds():
+        document = bring(races.app.test_client(), "Text.")
+        path, _ = races.meet(
+            lambda document=document, number=number: races.post(document, f"key-{number}"),
+            lambda document=document: races.delete(document),
+        )
+        started.add(bool(path))
+        if path:
+            assert races.watch(path).end()[1] is None
+            assert row(path) is None
+    assert started == {True, False}
+
+
+# The orders of things that the rounds above may miss
+
+
+def test_a_stop_that_waits_for_the_database_ends_what_was_claimed_meanwhile(races, document, provider):
+    races.analyzer.max_running = 0
+    provider.script(fault="silence", at=1)
+    watching = races.ask(document)
+    with held():
+        stopping = gevent.spawn(races.stop, watching.path)
+        gevent.sleep(0)
+    races.analyzer.max_running = 1
+    races.analyzer._run_waiting()
+    stopping.get(timeout=10)
+    assert watching.end()[1] is Status.STOPPED
+
+
+def test_starts_that_wait_for_the_database_find_the_room_that_is_left(races, document, provider):
+    races.analyzer.max_running = 1
+    provider.script(fault="silence", at=1)
+    with held():
+        posting = [gevent.spawn(races.post, document, None) for _ in range(2)]
+        gevent.sleep(0)
+    paths = [greenlet.get(timeout=10) for greenlet in posting]
+    assert sorted(row(path).status for path in paths) == [Status.RUNNING, Status.WAITING]
+
+
+def test_a_start_that_waits_for_the_database_does_not_outlive_its_document(races, document):
+    with held():
+        posting = gevent.spawn(races.post, document, "key")
+        gevent.sleep(0)
+    races.delete(document)
+    assert posting.get(timeout=10) is None
+
+
+def test_a_document_that_goes_before_its_analysis_ran_is_no_fault(races, document, provider):
+    watching = races.ask(document)
+    races.delete(document)
+    assert watching.end() == ("", None)
+    assert provider.calls == 0
+
+
+# The same over HTTP, with a server process of its own
+
+
+def at_once(site, *posts):
+    """Send POSTs whose last bytes go together; returns their statuses, and where they led."""
+    connections = []
+    for path, fields in posts:
+        body = urlencode(fields)
+        request = (
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\nConnection: close\r\n"
+            f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+        ).encode()
+        connection = socket.create_connection(("127.0.0.1", site.port))
+        connection.sendall(request[:-1])
+        connections.append((connection, request[-1:]))
+    for connection, last in connections:
+        connection.sendall(last)
+    answers = [read(connection) for connection, _ in connections]
+    places = [re.search(rb"\nlocation: (\S+)", answer, re.IGNORECASE) for answer in answers]
+    return {int(answer.split()[1]) for answer in answers}, {place[1].decode() for place in places if place}
+
+
+def read(connection):
+    with connection, connection.makefile("rb") as answer:
+        return answer.read()
+
+
+def watch(site, path):
+    """Watch an analysis to its end, in a greenlet; its value is the page."""
+
+    def run():
+        page = Page(path)
+        connection = socket.create_connection(("127.0.0.1", site.port))
+        connection.sendall(
+            f"GET {path}/stream HTTP/1.0\r\nHost: 127.0.0.1:{site.port}\r\nHX-Request: true\r\n\r\n".encode()
+        )
+        page.read(read(connection).partition(b"\r\n\r\n")[2])
+        return page
+
+    return gevent.spawn(run)
+
+
+@pytest.mark.fault("sent twice")
+def test_one_form_that_is_posted_fifty_times_at_once_is_one_call(site):
+    document = site.bring("Text.")
+    form = {"recipe": "brief", "model": "openai:gpt-6-sol", "request_key": f"fifty {document}"}
+    statuses, places = at_once(site, *[(f"{document}/analyses", form)] * 50)
+    assert statuses == {303}
+    assert len(places) == 1
+    path = places.pop().removesuffix("/live")
+    assert watch(site, path).get(timeout=10).done
+    assert site.provider.calls == 1
+    assert left(site, document) == [("complete", 0)]
+
+
+@pytest.mark.fault("stopped meanwhile")
+def test_one_that_is_stopped_twenty_times_at_once_is_stopped_once(site):
+    site.provider.script(text="One two three four", fault="silence", at=3)
+    document = site.bring("Text.")
+    path = site.ask(document)
+    viewers = [watch(site, path) for _ in range(4)]
+    site.provider.wait(calls=1)
+    statuses, places = at_once(site, *[(f"{path}/cancellation", {})] * 20)
+    assert (statuses, places) == ({303}, {path})
+    site.provider.wait(cancels=1, open=0)
+    stored = {viewer.get(timeout=10).text for viewer in viewers}
+    assert stored == {"".join(site.stored(path).split())}
+    assert (site.provider.calls, site.provider.cancels) == (1, 1)
+    assert left(site, document) == [("stopped", 0)]
+
+
+@pytest.mark.fault("deleted meanwhile")
+def test_a_document_that_is_deleted_while_all_is_going_on_leaves_nothing(site):
+    site.provider.script(fault="silence", at=3)
+    for _ in range(5):
+        document = site.bring("Text.")
+        path = site.ask(document)
+        form = {"recipe": "brief", "model": "openai:gpt-6-sol"}
+        viewers = [watch(site, path) for _ in range(4)]
+        posts = [(f"{document}/analyses", form), (f"{path}/cancellation", {}), (f"{path}/deletion", {})] * 4
+        posts.insert(6, (f"{document}/deletion", {}))
+        statuses, _ = at_once(site, *posts)
+        assert statuses <= {303, 404}
+        assert all(viewer.get(timeout=10).done for viewer in viewers)
+        site.provider.wait(open=0)
+        assert left(site, document) == []
+
+
+def left(site, document):
+    """Return how a document's analyses stand, and how many pieces each has."""
+    return site.rows(
+        "SELECT status, (SELECT count(*) FROM piece WHERE analysis_id = analysis.id) FROM analysis "
+        "WHERE document_id = ?",
+        document.rsplit("/", 1)[-1],
+    )
+
+
+def test_stops_and_stops_against_the_last_token_keep_their_promises():
+    chance = random.Random(1)
+    with stop.site() as place:
+        assert max(stop.press(place, stops=6, live=6, chance=chance)) < 1
+        assert stop.race(place, races=20, lanes=5, chance=chance).total() == 20
+        place.look_back()
+    assert not any(place.faults.values()), place.faults
