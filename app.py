@@ -60,7 +60,8 @@ def make_analyzer(settings: Settings) -> Analyzer:
         providers,
         offered_models(settings, providers),
         load_recipes(config.ROOT / "prompts"),
-        max_running=settings.max_running,
+        # Each call is a connection too.
+        max_running=min(settings.max_running, server.max_connections()),
         max_output_tokens=settings.max_output_tokens,
         limits=Limits(settings.first_token_seconds, settings.gap_seconds, settings.total_seconds),
     )

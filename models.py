@@ -2,6 +2,7 @@
 
 An analysis moves one way only, by the named methods of `Analysis`:
 
+    ask ──> waiting, or at once running
     waiting ──claim_next──> running ──commit──> complete, cut, stopped, incomplete, interrupted,
        └──stop──> stopped      │                 declined, failed
                                └──interrupt (nobody runs it any more)──> interrupted
@@ -57,8 +58,8 @@ ENDINGS = tuple(status for status in Status if status not in LIVE)
 BROKEN_OFF = (Status.CUT, Status.INCOMPLETE, Status.INTERRUPTED, Status.FAILED)
 
 
-class DocumentGone(Exception):
-    """The document of which something was asked is deleted."""
+class Gone(Exception):
+    """The document of which something was asked, or the analysis to be continued, is deleted."""
 
 
 class Record(Model):
@@ -69,6 +70,10 @@ class Record(Model):
     class Meta:
         database = database
         legacy_table_names = False
+
+    def is_there(self) -> bool:
+        """Whether it is not deleted."""
+        return type(self).select().where(type(self).id == self.id).exists()
 
 
 class User(Record):
@@ -217,19 +222,19 @@ class Analysis(Record):
         request_key: str | None = None,
         *,
         continues: Analysis | None = None,
+        text: str = "",
         worker: str = "",
         lease_seconds: float = 0,
     ) -> tuple[Analysis, bool]:
         """Put an analysis in the queue, or into a `worker`'s hands: this INSERT is the licence to spend.
 
-        One that continues another begins with the other's text. Returns the analysis and whether it is
-        new; see `asked_before`. Raises `DocumentGone`.
+        One that continues another begins with the other's `text`. Returns the analysis and whether it is
+        new; see `asked_before`. Raises `Gone`.
         """
         if existing := cls.asked_before(document.id, owner, recipe, model, question, request_key, continues):
             return existing, False
-        if not Document.select(Document.id).where(Document.id == document.id).exists():
-            raise DocumentGone(document.id)
-        text = (continues.read() if continues else None) or ""
+        if not all(row.is_there() for row in (document, continues) if row):
+            raise Gone
         analysis = cls.create(
             document=document,
             owner=owner,
@@ -247,8 +252,8 @@ class Analysis(Record):
         return analysis, True
 
     def read(self) -> str:
-        """Return the text of one that has ended."""
-        return Analysis.select(Analysis.text).where(Analysis.id == self.id).scalar()
+        """Return the text of one that has ended; none if it is deleted."""
+        return Analysis.select(Analysis.text).where(Analysis.id == self.id).scalar() or ""
 
     @classmethod
     def asked_before(
@@ -356,7 +361,7 @@ class Analysis(Record):
         if found is None:
             return None
         if found.status == Status.WAITING:
-            cls._ended(id, Status.STOPPED).where(cls.status == Status.WAITING).execute()
+            cls._end_with_its_pieces(id, Status.STOPPED)
         elif found.status == Status.RUNNING:
             cls.update(stop_requested=True).where(cls.id == id, cls.status == Status.RUNNING).execute()
         return Status(found.status)
@@ -416,10 +421,14 @@ class Analysis(Record):
         """End as interrupted, text kept, what was found `abandoned` and still is; returns those ids."""
         ended = [id for id in cls.abandoned(worker, (), is_alone) if id in ids]
         for id in ended:
-            text = Piece.text_of(id)
-            cls._ended(id, Status.INTERRUPTED, text=text, words=len(text.split())).execute()
-            Piece.forget(id)
+            cls._end_with_its_pieces(id, Status.INTERRUPTED)
         return ended
+
+    @classmethod
+    def _end_with_its_pieces(cls, id: int, status: Status) -> None:
+        text = Piece.text_of(id)
+        cls._ended(id, status, text=text, words=len(text.split())).execute()
+        Piece.forget(id)
 
     @classmethod
     def _ended(cls, id: int, status: Status, **fields: Any) -> Any:
@@ -447,8 +456,10 @@ class Piece(Model):
     @classmethod
     def text_of(cls, id: int, after: int = 0) -> str:
         """Return the saved pieces of an analysis from position `after`, joined."""
-        rows = cls.select(cls.position, cls.text).where(cls.analysis == id).order_by(cls.position).tuples()
-        return "".join(text[max(0, after - position) :] for position, text in rows)
+        # As bytes: a single one that a bad disk has turned would else keep the whole from being read.
+        query = cls.select(cls.position, cls.text.cast("BLOB")).where(cls.analysis == id)
+        rows = query.order_by(cls.position).tuples()
+        return "".join(data.decode(errors="replace")[max(0, after - position) :] for position, data in rows)
 
     @classmethod
     def forget(cls, id: int) -> None:

@@ -77,6 +77,8 @@ class Server(BaseApplication):
         # Held until the process dies, however it dies.
         # After SIGHUP the last worker finishes first.
         self.lock = storage.hold(self.settings.database_file, self.settings.grace_seconds + 10)
+        # While no worker held it, an older backup may have taken its place.
+        storage.migrate()
         return app
 
 
@@ -221,6 +223,6 @@ def raise_file_limit() -> None:
 def max_connections() -> int:
     """Return how many connections a worker may hold without ever running out of open files."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # One costs up to three files: a socket and a database connection's two. A fourth is for the calls
-    # to providers, and some are the worker's own.
-    return max(4, min(MAX_CONNECTIONS, (limit - 32) // 4))
+    # One costs up to three: a socket, and the two files of a database connection. As many analyses may
+    # run, whose calls two providers keep open for a while. Some more are the worker's own.
+    return max(4, min(MAX_CONNECTIONS, (limit - 32) // 5))

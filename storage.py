@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
-from peewee import DatabaseProxy, OperationalError
+from peewee import DatabaseError, DatabaseProxy, IntegrityError
 from playhouse import migrations
 from playhouse.pool import PooledSqliteDatabase
 
@@ -32,7 +32,7 @@ database = DatabaseProxy()
 
 
 class StorageError(Exception):
-    """Nothing could be saved; the message is SQLite's own first reason."""
+    """The database could not be written or read; the message is SQLite's own first reason."""
 
 
 class StorageFull(StorageError):
@@ -120,8 +120,10 @@ def connected() -> Iterator[None]:
     try:
         with _connection():
             yield
-    except OperationalError as error:
-        raise _told(*_reason(error, handled)) from error
+    except IntegrityError:
+        raise
+    except DatabaseError as error:
+        raise _storage_error(*_reason(error, handled)) from error
 
 
 @contextmanager
@@ -149,16 +151,18 @@ def saving(write: Callable[P, R]) -> Callable[P, R]:
             try:
                 with _connection(), database.atomic():
                     return write(*args, **kwargs)
-            except OperationalError as error:
+            except IntegrityError:
+                raise
+            except DatabaseError as error:
                 reason, kind = _reason(error, handled)
                 if kind not in LOCKED or time.monotonic() > deadline:
-                    raise _told(reason, kind) from error
+                    raise _storage_error(reason, kind) from error
             time.sleep(0.01)
 
     return wrapper
 
 
-def _told(reason: str, kind: int) -> StorageError:
+def _storage_error(reason: str, kind: int) -> StorageError:
     return (StorageFull if kind in FULL else StorageError)(reason)
 
 
@@ -169,7 +173,7 @@ def _reason(error: BaseException | None, handled: BaseException | None) -> tuple
     """
     reason, kind = str(error), 0
     while error is not None and error is not handled:
-        if isinstance(error, sqlite3.OperationalError):
+        if isinstance(error, sqlite3.DatabaseError):
             reason, kind = str(error), _kind(error)
         error = error.__context__
     return reason, kind

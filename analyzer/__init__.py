@@ -18,7 +18,7 @@ from analyzer.runner import Limits, Runner
 from analyzer.token_log import Ended, LeaseLost, Notice, Text, TokenLog, Viewer, Wait
 from models import Analysis, Document, Piece, Status, User
 from providers.base import Provider, Unconfigured
-from storage import StorageError, connected
+from storage import connected
 
 logger = logging.getLogger(__name__)
 
@@ -71,9 +71,9 @@ class Analyzer:
         try:
             interrupted = self._take_over()
             self._run_waiting()
-        except StorageError as error:
+        except Exception:
             # While nothing can be saved people can still read; the dispatcher tries again.
-            logger.error("could not take over", extra={"reason": str(error)})
+            logger.exception("could not take over")
         self._dispatcher = gevent.spawn(self._dispatch_forever)
         return interrupted
 
@@ -91,7 +91,9 @@ class Analyzer:
 
         One that continues another begins with the other's text.
         """
+        text = continues.read() if continues else ""
         worker = self.worker if self._may_run_at_once() else ""
+        is_new = False
         # Kept while the database keeps us waiting: others who start meanwhile find it taken.
         self._reserved += bool(worker)
         try:
@@ -103,22 +105,26 @@ class Analyzer:
                 question,
                 request_key,
                 continues=continues,
+                text=text,
                 worker=worker,
                 lease_seconds=self.LEASE_SECONDS,
             )
         finally:
             self._reserved -= bool(worker)
-        if worker and not is_new:
-            # Somebody may have found no room because of it.
-            self._room.set()
+            if worker and not is_new:
+                # Somebody may have found no room because of it.
+                self._room.set()
         if is_new:
             # A row that runs without a runner would be taken for abandoned: nothing may come between.
-            self._open(analysis)
-            if worker:
-                self._run(analysis)
-            else:
+            self.log.open(analysis.id, text)
+            if not worker:
                 self.log.notify(analysis.id, Wait.TURN)
-            logger.info("asked", extra=_told(analysis) | {"waits": not worker})
+                if self._has_room():
+                    # Made while the database kept us waiting: nobody else tells the dispatcher.
+                    self._room.set()
+            elif not self._draining:
+                self._run(analysis)
+            logger.info("asked", extra=_facts(analysis) | {"waits": not worker})
         return analysis, is_new
 
     def cancel(self, id: int) -> None:
@@ -183,8 +189,6 @@ class Analyzer:
                     self._take_over()
                 self._recover()
                 self._run_waiting()
-            except StorageError as error:
-                logger.error("could not look for what waits", extra={"reason": str(error)})
             except Exception:
                 # Whatever it was, those who wait need a dispatcher.
                 logger.exception("could not look for what waits")
@@ -212,7 +216,7 @@ class Analyzer:
         found = Analysis.abandoned(self.worker, self._runners, is_alone)
         interrupted = Analysis.interrupt(found, self.worker, is_alone) if found else []
         for id in interrupted:
-            logger.warning("interrupted", extra={"analysis": id})
+            logger.warning("interrupted", extra={"analysis": id, "reference": Analysis.reference_of(id)})
             self.log.conclude(id, Status.INTERRUPTED)
         return interrupted
 
@@ -229,7 +233,8 @@ class Analyzer:
 
     def _open(self, analysis: Analysis) -> None:
         # One that continues another has a text before it runs.
-        self.log.open(analysis.id, Piece.text_of(analysis.id) if analysis.joins_at else "")
+        if analysis.id not in self.log:
+            self.log.open(analysis.id, Piece.text_of(analysis.id) if analysis.joins_at else "")
 
     def _has_room(self) -> bool:
         return len(self._runners) + self._reserved < self.max_running
@@ -266,7 +271,7 @@ class Analyzer:
         )
 
 
-def _told(analysis: Analysis) -> dict[str, Any]:
+def _facts(analysis: Analysis) -> dict[str, Any]:
     return {
         "analysis": analysis.id,
         "document": analysis.document.id,

@@ -162,7 +162,8 @@ class Runner:
             logger.warning("lost its lease", extra={"analysis": self.id})
             return
         except Exception as error:
-            status, failure = Status.INCOMPLETE if self._characters else Status.FAILED, error
+            has_text = self._characters and not isinstance(error, Empty)
+            status, failure = Status.INCOMPLETE if has_text else Status.FAILED, error
         finally:
             still_waiting.close()
         self._end(status, failure)
@@ -173,14 +174,21 @@ class Runner:
         self._asked = self.prompt()
         self._refuse_too_long(self._asked)
         while True:
+            if self._interrupt:
+                raise self._interrupt
             self._calls += 1
             try:
                 return self._answer(self._asked)
             except (Busy, Unreachable, Silent) as failure:
                 pause = self._pause_after(failure)
-                logger.warning("trying again", extra=self._told(failure) | {"pause": round(pause, 1)})
+                facts = {"analysis": self.id, "pause": round(pause, 1)}
+                logger.warning("trying again", extra=facts | self._outcome(failure))
+                if not isinstance(failure, Silent):
+                    # Refused, it has cost nothing.
+                    self._reply = None
                 self.log.notify(self.id, WAITS[type(failure)], pause)
                 self._wait(partial(self.pause, pause), pause + self.STEP_SECONDS)
+                self.log.notify(self.id, None)
 
     def _refuse_too_long(self, prompt: Prompt) -> None:
         """Spare a call whose prompt cannot fit, by a generous estimate; in doubt the provider decides."""
@@ -191,7 +199,8 @@ class Runner:
     def _pause_after(self, failure: Busy | Unreachable | Silent) -> float:
         """Return how many seconds to wait before the provider is asked again, or raise the failure."""
         tries = 1 if isinstance(failure, Silent) else self.RETRIES
-        if self._characters or self._calls > tries:
+        has_begun = self._characters or (self._reply and self._reply.is_thinking)
+        if has_begun or self._calls > tries:
             raise failure
         asked_for = getattr(failure, "retry_after", None)
         if asked_for is not None and asked_for > self.LONGEST_RETRY_AFTER:
@@ -216,8 +225,8 @@ class Runner:
         if reply.stop_reason is None:
             raise Broken("no stop reason")
         status = BY_STOP_REASON[reply.stop_reason]
-        # One that continues an answer may find nothing to add to it.
-        if status is Status.COMPLETE and not self._characters and not prompt.answer.strip():
+        # One that continues an answer may find nothing to add to it; a refusal may be without words.
+        if status is not Status.DECLINED and not self.log.text(self.id).strip():
             raise Empty
         return status
 
@@ -228,7 +237,8 @@ class Runner:
         with closing(iter(reply)) as texts:
             read = partial(next, texts, None)
             while True:
-                until = heard + self.limits.gap if self._characters else asked + self.limits.first_token
+                has_begun = self._characters or reply.is_thinking
+                until = heard + self.limits.gap if has_begun else asked + self.limits.first_token
                 until = min(until, self._started + self.limits.total)
                 text = self._wait(read, until - time.monotonic())
                 if text is None:
@@ -274,8 +284,8 @@ class Runner:
         if failure and not isinstance(failure, KNOWN):
             logger.error("a fault of our own", exc_info=failure, extra={"analysis": self.id})
         try:
-            fields = {"status": status, **self._told(failure), **self._spent(failure)}
-            self._save_ending(fields)
+            fields = {"status": status, **self._outcome(failure), **self._spent(failure)}
+            fields = self._save_ending(fields)
         except LeaseLost:
             logger.warning("lost its lease", extra={"analysis": self.id})
             return
@@ -284,23 +294,25 @@ class Runner:
         extra = {"analysis": self.id, "reference": Analysis.reference_of(self.id), "calls": self._calls}
         logger.log(level, "ended", extra=extra | {"seconds": seconds} | fields)
 
-    def _save_ending(self, fields: dict[str, Any]) -> None:
+    def _save_ending(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Save how it ended, however long that takes; returns what could be saved of it."""
         while True:
             self._due = time.monotonic() + self.STEP_SECONDS
             try:
-                return self.log.end(self.id, **fields)
+                self.log.end(self.id, **fields)
+                return fields
             except LeaseLost:
                 raise
             except StorageError as error:
                 # What was shown is saved; how it ended is not yet. The lease holds while we try again.
-                self.log.notify(self.id, Wait.FULL if isinstance(error, StorageFull) else Wait.LOCKED)
+                self.log.notify(self.id, Wait.FULL if isinstance(error, StorageFull) else Wait.STORAGE)
             except Exception:
                 # Something in these fields cannot be stored: an ending without them is better than none.
                 logger.exception("its details cannot be saved", extra={"analysis": self.id})
-                fields = {"status": fields["status"], "error": "Internal"}
+                fields = {"status": fields["status"], "error": fields["error"]}
             gevent.sleep(self.SAVE_AGAIN_SECONDS)
 
-    def _told(self, failure: Exception | None) -> dict[str, Any]:
+    def _outcome(self, failure: Exception | None) -> dict[str, Any]:
         """Return how it went wrong, if it did, and what the provider said of it."""
         name = type(failure).__name__ if isinstance(failure, KNOWN) else "Internal"
         reply = self._reply
@@ -308,7 +320,7 @@ class Runner:
         return {
             "error": name if failure else "",
             "stop_reason": (reply.stop_reason if reply else None) or "",
-            "provider_request_id": request_id or "",
+            "provider_request_id": (request_id or "")[:200],
         }
 
     def _spent(self, failure: Exception | None) -> dict[str, Any]:

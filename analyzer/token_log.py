@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import logging
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -43,7 +44,7 @@ class Wait(StrEnum):
     UNREACHABLE = "unreachable"  # it cannot be reached: it is asked again
     SILENT = "silent"  # it has said nothing for too long: it is asked again
     FULL = "full"  # nothing can be saved: the disk is full or read-only
-    LOCKED = "locked"  # nothing can be saved: somebody else holds the database
+    STORAGE = "storage"  # nothing can be saved: the database is locked, or worse
 
 
 class Notice(NamedTuple):
@@ -62,14 +63,16 @@ class Ended(NamedTuple):
 class Viewer:
     """One who watches an analysis: woken by text, by its ending, or to leave.
 
-    `patience` is how many seconds it waits for news before it is handed an empty text.
+    `patience` is how many seconds it waits for news before it is handed an empty text, `appetite` about how
+    many characters it takes at a time.
     """
 
-    __slots__ = ("has_left", "news", "patience")
+    __slots__ = ("appetite", "has_left", "news", "patience")
 
-    def __init__(self, patience: float = 10.0) -> None:
+    def __init__(self, patience: float = 10.0, appetite: int = sys.maxsize) -> None:
         self.news = Event()
         self.patience = patience
+        self.appetite = appetite
         self.has_left = False
 
     def leave(self) -> None:
@@ -114,11 +117,19 @@ class _Live:
         self.position += len(text)
 
     def since(self, after: int) -> str:
-        if after >= self.position:
+        return self.between(after, self.position)
+
+    def between(self, after: int, upto: int) -> str:
+        if after >= upto:
             return ""
-        index = bisect.bisect_right(self.starts, after) - 1
-        first = self.pieces[index][after - self.starts[index] :]
-        return first if index + 1 == len(self.pieces) else first + "".join(self.pieces[index + 1 :])
+        first, last = bisect.bisect_right(self.starts, after) - 1, bisect.bisect_left(self.starts, upto)
+        text = self.pieces[first][after - self.starts[first] :]
+        return text if first + 1 == last else text + "".join(self.pieces[first + 1 : last])
+
+    def upto(self, after: int, most: int) -> int:
+        """Return where the piece ends that completes `most` characters, or the last one."""
+        index = bisect.bisect_right(self.starts, after + most)
+        return max(after, self.starts[index] if index < len(self.starts) else self.position)
 
     def announce(self) -> None:
         for viewer in self.viewers:
@@ -187,6 +198,9 @@ class TokenLog:
         if id not in self._live:
             self._live[id] = _Live(text)
 
+    def __contains__(self, id: int) -> bool:
+        return id in self._live
+
     def notify(self, id: int, wait: Wait | None, seconds: float = 0.0) -> None:
         """Tell the viewers what an analysis waits for, and for how long; its next text takes that back."""
         if live := self._live.get(id):
@@ -229,9 +243,9 @@ class TokenLog:
     def observe(self, id: int, after: int, viewer: Viewer) -> Iterator[Text | Notice | Ended]:
         """Yield the text from position `after` as it is saved, without gap or repeat, then the ending.
 
-        The text so far comes at once, as one item, even when it is empty, and behind it what is waited
-        for, which later comes as it changes. Later an empty text is yielded whenever `viewer.patience`
-        seconds pass without news. Stops without an ending when the viewer leaves.
+        The text so far comes at once, even when it is empty, and behind it what is waited for, which later
+        comes as it changes. Later an empty text is yielded whenever `viewer.patience` seconds pass without
+        news. Stops without an ending when the viewer leaves. What was yielded is not held on to.
         """
         live = self._live.get(id)
         if live is None:
@@ -239,15 +253,16 @@ class TokenLog:
             return
         live.viewers.add(viewer)
         try:
-            text = live.since(after)
-            after += len(text)
-            yield Text(after, text)
             notice = None
-            while not (viewer.has_left or self._dismissed):
+            is_first = True
+            while is_first or not (viewer.has_left or self._dismissed):
                 viewer.news.clear()
-                if text := live.since(after):
-                    after += len(text)
-                    yield Text(after, text)
+                upto = live.upto(after, viewer.appetite)
+                if is_first or upto > after:
+                    is_first = False
+                    before, after = after, upto
+                    # In no variable: one who stalls would hold a copy of the whole answer.
+                    yield Text(after, live.between(before, after))
                 elif live.notice is not notice:
                     notice = live.notice
                     yield notice
@@ -345,7 +360,7 @@ class TokenLog:
             batch.held = Analysis.commit(self.worker, batch.pieces, batch.endings, lease_seconds, batch.first)
         except StorageError as error:
             # Whoever waits must hear of it, and the next batch must find a committer.
-            logger.error("nothing could be saved", extra={"reason": str(error)})
+            logger.error("nothing could be saved", exc_info=error)
             batch.saved.set_exception(error)
             return
         except Exception:

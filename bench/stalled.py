@@ -147,7 +147,8 @@ def run(viewers, seconds, stall_seconds=None, watch="stream"):
     """Let viewers stall beside one that reads; `stall_seconds` is the deadline if not the server's own."""
     lines = f"server.STALL_SECONDS = {stall_seconds}" if stall_seconds else ""
     # One that was dropped and kept its place would keep the next one out.
-    settings = {"PRECIS_MAX_STREAMS": str(viewers + 1), "PRECIS_TOTAL_SECONDS": str(seconds + 600)}
+    settings = {"PRECIS_MAX_STREAMS": str(viewers + 1)}
+    settings |= {"PRECIS_TOTAL_SECONDS": str(seconds + 600), "PRECIS_MAX_OUTPUT_TOKENS": "100000"}
     with (
         ScriptedProvider() as provider,
         tempfile.TemporaryDirectory() as folder,

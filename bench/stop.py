@@ -102,12 +102,13 @@ class Site:
         calls = self.provider.get("/control/wait?open=0").raise_for_status().json()["calls"]
         self.faults.update(
             {
-                "calls too many": calls - self.count("true"),
+                # An early Stop may come before the call; without a call there is no usage.
+                "calls too many": max(0, calls - self.count("output_tokens IS NOT NULL")),
                 "more than one commit of text after the Stop": sum(n > 1 for (n,) in self.precis.rows(LATE)),
                 "changes after the end": self.count("event = 'change'", "audit"),
                 "pieces left": self.count("true", "piece"),
                 "neither usage nor an estimate": self.count(
-                    "output_tokens IS NULL OR (output_tokens < words AND NOT usage_is_estimate)"
+                    "words > 0 AND (output_tokens IS NULL OR output_tokens < words AND NOT usage_is_estimate)"
                 ),
             }
         )

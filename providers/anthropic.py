@@ -76,6 +76,7 @@ class MessagesReply(StreamingReply):
         if kind == "content_block_delta":
             return event["delta"].get("text") or ""
         if kind == "content_block_start":
+            self.is_thinking |= "thinking" in event["content_block"]
             return event["content_block"].get("text") or ""
         if kind == "message_start":
             self._count(event["message"].get("usage"))

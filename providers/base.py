@@ -143,12 +143,14 @@ class Broken(ProviderError):
 class Reply(ABC):
     """One call to a model. Nothing is sent before the first `next`; iterate it once, in a `with`.
 
+    `is_thinking` is set once the model has begun to reason before its text: it works, and is paid for.
     Yields text as it comes, one string per network read. An empty string is a sign of life that
     carries no text (a ping, reasoning, a slice of work done). Raises a `ProviderError` and nothing
     else of its own. After the last item `stop_reason` is never None: a reply without the
     provider's terminal marker raises `Broken` instead of ending.
     """
 
+    is_thinking = False
     usage: Usage | None = None
     stop_reason: StopReason | None = None
     request_id: str | None = None

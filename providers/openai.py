@@ -88,7 +88,11 @@ class ResponsesReply(_OpenAIReply):
         if kind == "response.refusal.delta":
             self._refused_text = True
             return event["delta"]
-        if kind == "response.completed":
+        if kind.startswith("response.reasoning"):
+            self.is_thinking = True
+        elif kind == "response.output_item.added":
+            self.is_thinking |= (event.get("item") or {}).get("type") == "reasoning"
+        elif kind == "response.completed":
             self.usage = _usage(event["response"].get("usage"), "input_tokens", "output_tokens")
             self._end(StopReason.END)
         elif kind == "response.incomplete":
@@ -153,6 +157,8 @@ class ChatReply(_OpenAIReply):
             return ""
         delta = choices[0].get("delta") or {}
         text = delta.get("content") or ""
+        # Servers differ in what they call it.
+        self.is_thinking |= bool(delta.get("reasoning_content") or delta.get("reasoning"))
         if refusal := delta.get("refusal"):
             self._refused_text = True
             text += refusal

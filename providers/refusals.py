@@ -64,8 +64,8 @@ def kind_of(status: int, words: str, message: str) -> type[ProviderError]:
 def retry_after(headers: httpx2.Headers) -> float | None:
     """Return the seconds to wait that a `Retry-After` tells, as a number or as a date, if it tells any."""
     value = headers.get("retry-after", "")
-    if value.isdigit():
+    if value.isascii() and value.isdigit():
         return float(value)
-    with suppress(ValueError):
+    with suppress(ValueError, OverflowError):
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     return None

@@ -61,7 +61,9 @@ def saved(client, analysis):
 
 def settle(analyzer):
     """Wait until nothing runs any more: viewers hear of an ending a moment before its runner does."""
-    gevent.joinall([runner.greenlet for runner in analyzer._runners.values()])
+    while runners := list(analyzer._runners.values()):
+        gevent.joinall([runner.greenlet for runner in runners])
+        gevent.sleep(0)
 
 
 def row(analysis):

@@ -35,7 +35,9 @@ class Fault:
     def operation(self):
         self.count += 1
         if self.nth <= self.count < self.nth + self.lasting:
-            raise type(self.error)(*self.error.args)
+            error = type(self.error)(*self.error.args)
+            error.__dict__.update(self.error.__dict__)
+            raise error
 
     @property
     def has_struck(self):
@@ -162,6 +164,7 @@ def assert_honest(analyzer, provider, page, most_calls):
         while Analysis.select().where(Analysis.status.not_in(ENDINGS)).exists():
             analyzer._room.set()
             gevent.sleep(0.005)  # nothing announces a row of which no process knows
+        settle(analyzer)
         assert Piece.select().count() == 0
         rows = list(Analysis.select())
     assert provider.calls <= most_calls
@@ -178,14 +181,20 @@ def assert_honest(analyzer, provider, page, most_calls):
         Analysis.delete().execute()
 
 
+def sqlite(message, code):
+    error = sqlite3.OperationalError(message)
+    error.sqlite_errorcode = code
+    return error
+
+
 @pytest.mark.fault("any operation")
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize(
     ("error", "lasting"),
     [
-        (sqlite3.OperationalError("database is locked"), 1),
-        (sqlite3.OperationalError("disk I/O error"), 1),
-        (sqlite3.OperationalError("database or disk is full"), 6),
+        (sqlite("database is locked", sqlite3.SQLITE_BUSY), 1),
+        (sqlite("disk I/O error", sqlite3.SQLITE_IOERR_WRITE), 1),
+        (sqlite("database or disk is full", sqlite3.SQLITE_FULL), 6),
     ],
     ids=str,
 )

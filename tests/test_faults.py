@@ -93,6 +93,9 @@ BROKE_OFF = f"The AI service broke off before it was done. {KEPT}"
         fault("garbage", CUT_OFF | {"fault": "garbage"}, "Broken", BROKE_OFF, {CONTINUE, AGAIN}),
         fault("empty answer", {"text": ""}, "Empty", "The model returned no text.", {AGAIN}),
         fault(
+            "empty answer", {"text": "", "stop": "length"}, "Empty", "The model returned no text.", {AGAIN}
+        ),
+        fault(
             "length limit", FOUR | {"stop": "length"}, "", "Cut at the length limit", {CONTINUE}, status="cut"
         ),
         fault("refusal", FOUR | {"stop": "refusal"}, "", "The model declined", set(), status="declined"),
@@ -119,11 +122,10 @@ def test_each_fault_of_a_provider_has_its_own_ending(
     settle(analyzer)
     ended = next(record for record in caplog.records if record.message == "ended")
     assert (ended.analysis, ended.status, ended.error) == (seen.row.id, status, error)
-    if status != "cut":
-        # What the person can tell is what can be looked for.
-        assert f"Reference {ended.reference}" in seen.note
-        assert ended.provider_request_id == f"req_{calls}"
-        assert ended.provider_request_id in seen.note
+    # What the person can tell is what can be looked for.
+    assert f"Reference {ended.reference}" in seen.note
+    assert ended.provider_request_id == f"req_{calls}"
+    assert ended.provider_request_id in seen.note
     assert ended.levelname == (
         "ERROR" if error in ("KeyRefused", "OutOfCredit") else "WARNING" if error else "INFO"
     )
@@ -191,13 +193,15 @@ def test_what_means_money_is_never_asked_again(finish, provider, model, script):
 
 @pytest.mark.fault("unreachable")
 @pytest.mark.parametrize("model", VENDORS)
-def test_who_cannot_be_reached_is_asked_three_times(make_app, provider, model):
+def test_who_cannot_be_reached_is_asked_three_times(make_app, provider, caplog, model):
     closed = "http://127.0.0.1:1"
     client = make_app(openai_base_url=closed, anthropic_base_url=closed).test_client()
     document = client.post("/documents", data={"text": "Text."}).headers["Location"]
 
     seen = Seen(client, ask(client, document, model=model))
 
+    settle(client.application.extensions["analyzer"])
+    assert next(record for record in caplog.records if record.message == "ended").calls == 3
     assert (seen.row.status, seen.row.error) == ("failed", "Unreachable")
     assert "Could not reach the AI service." in seen.note
     assert seen.steps == {AGAIN}
@@ -231,6 +235,27 @@ def test_text_that_comes_at_the_second_try_is_the_answer(analyzer, finish, provi
     seen = finish(VENDORS[0], text="Here.", fault="silence", at=0, times=1)
 
     assert (seen.row.status, seen.row.text) == ("complete", "Here.")
+    assert provider.calls == 2
+
+
+@pytest.mark.fault("empty answer")
+def test_an_answer_of_blanks_is_empty(finish):
+    seen = finish(VENDORS[0], text="\n\n ")
+
+    assert (seen.row.status, seen.row.error) == ("failed", "Empty")
+
+
+@pytest.mark.fault("no first token")
+@pytest.mark.parametrize("model", VENDORS)
+def test_a_model_that_thinks_is_waited_for_and_never_asked_twice(analyzer, finish, provider, model):
+    analyzer.limits = Limits(first_token=0.3, gap=0.3, total=60)
+
+    seen = finish(model, text="Here.", reasoning=30, rate=40)
+    assert (seen.row.status, seen.row.text) == ("complete", "Here.")
+    assert provider.calls == 1
+
+    seen = finish(model, text="Here.", reasoning=5, rate=40, fault="silence", at=0)
+    assert (seen.row.status, seen.row.error) == ("failed", "Silent")
     assert provider.calls == 2
 
 
@@ -314,6 +339,8 @@ def test_stop_works_while_a_retry_is_waited_for(analyzer, client, document, prov
     assert seen.row.status == "stopped"
     assert seen.steps == {AGAIN}
     assert provider.calls == 1
+    # The one call was refused: nothing was spent.
+    assert (seen.row.input_tokens, seen.row.price) == (None, None)
 
 
 @pytest.mark.parametrize("model", VENDORS)

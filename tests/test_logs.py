@@ -28,7 +28,6 @@ sys.path[0] = {str(test_layout.ROOT)!r}
 
 import app
 
-import errno
 import logging
 import os
 import threading
@@ -91,7 +90,7 @@ FAULTS = {{
     "value": int,
     "chain": chain,
     "recursion": recur,
-    "disk": lambda text: os.open(os.fspath("/nowhere"), os.O_RDONLY),
+    "disk": lambda text: os.open("/nowhere", os.O_RDONLY),
     "at once": lambda text: (fail_at_once(text), 200),
     "later": lambda text: (fail_later(text), 200),
     "greenlet": lambda text: gevent.spawn(int, text).join() or "",
@@ -518,7 +517,7 @@ def test_no_word_of_a_person_comes_into_the_log(server, provider):
         analysis, ended = analyze(model)
         assert ended["status"] == "complete"
         for path in ("", "/live", "/stream", ".md"):
-            assert CANARY in ask_for(analysis + path).text or path == ""
+            assert CANARY in ask_for(analysis + path).text
         ask_for(f"{analysis}/cancellation", "POST", status=(204, 303))
         ask_for(f"{analysis}/continuation", "POST", status=(409,))
     assert analyze("offline:extractive")[1]["status"] == "complete"

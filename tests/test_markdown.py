@@ -106,6 +106,11 @@ def test_an_escaped_tag_is_text_at_every_length():
     assert Reading(render(text, PARAGRAPHS)).text == "a <script>alert(1)</script> \\<b> [¶1] \\<i>\n"
 
 
+def test_a_heading_without_words_is_none():
+    assert render("One.\n\n## ", 3) == render("One.", 3)
+    assert render("#\n\nOne.", 3) == render("One.", 3)
+
+
 MARK = '<span class="join" role="note" aria-label="continued here"></span>'
 
 

@@ -82,6 +82,16 @@ def test_what_a_dead_worker_left_is_interrupted_with_its_text(document):
     assert Analysis.get_by_id(waiting).status == Status.WAITING
 
 
+def test_a_piece_that_is_damaged_keeps_nothing_from_being_ended(document):
+    id = ask(document).id
+    Analysis.claim_next("dead", 15)
+    Analysis.commit("dead", [(id, 0, "one "), (id, 4, "two")], {})
+    storage.database.execute_sql("UPDATE piece SET text = CAST(x'6fff65' AS TEXT) WHERE position = 0")
+
+    assert Analysis.interrupt([id], "new", is_alone=True) == [id]
+    assert Analysis.get_by_id(id).text == "o\ufffdetwo"
+
+
 def test_a_request_key_is_a_persons_own(document):
     first = ask(document, "key")
     again, is_new = Analysis.ask(document, document.owner, "risks", "m", request_key="key")

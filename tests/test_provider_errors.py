@@ -162,8 +162,11 @@ class TestErrors(Ways):
         assert type(fail(provider)[1]) is OutOfCredit
         assert scripted.calls == 1
 
-    def test_an_unreadable_retry_after_is_none(self, provider, scripted):
-        scripted.script(status=503, headers={"Retry-After": "soon"})
+    @pytest.mark.parametrize(
+        "value", ["soon", "²", "-1", "nan", "1e9", "", "Sun, 06 Nov 99999999999 08:49:37 GMT"]
+    )
+    def test_an_unreadable_retry_after_is_none(self, provider, scripted, value):
+        scripted.script(status=503, headers={"Retry-After": value})
         assert fail(provider)[1].retry_after is None
 
     def test_what_the_provider_quotes_is_not_passed_on(self, provider, scripted):

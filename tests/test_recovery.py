@@ -1,11 +1,12 @@
 """What nobody runs any more is noticed and ended, and who was taken for dead writes nothing more."""
 
+import sqlite3
 from datetime import timedelta
 
 import gevent
 import pytest
 from gevent.event import Event
-from peewee import SqliteDatabase
+from peewee import DatabaseError, SqliteDatabase
 
 import models
 import storage
@@ -69,7 +70,7 @@ def pieces():
 
 
 @pytest.mark.fault("dead runner")
-def test_what_a_dead_runner_left_is_interrupted_at_once(analyzer, client, document, provider):
+def test_what_a_dead_runner_left_is_interrupted_at_once(analyzer, client, document, provider, caplog):
     analyzer.LOOK_SECONDS = 60
     provider.script(text="word " * 100, rate=50)
     analysis = ask(client, document)
@@ -83,6 +84,9 @@ def test_what_a_dead_runner_left_is_interrupted_at_once(analyzer, client, docume
     assert row(analysis).text == text
     assert ("word " * 100).startswith(text)
     assert ">Continue<" in saved(client, analysis).text
+    assert f"Reference A{row(analysis).id}" in saved(client, analysis).text
+    (told,) = [record for record in caplog.records if record.message == "interrupted"]
+    assert told.reference == f"A{row(analysis).id}"
     assert provider.wait(open=0).calls == 1
     assert pieces() == 0
 
@@ -227,14 +231,40 @@ def test_a_database_that_stays_locked_ends_the_call_and_says_so(
     other.connect()
     other.execute_sql("BEGIN IMMEDIATE")
     provider.wait(timeout=5, cancels=1, open=0)
-    watcher.until(lambda item: isinstance(item, Notice) and item.wait is Wait.LOCKED)
+    watcher.until(lambda item: isinstance(item, Notice) and item.wait is Wait.STORAGE)
     other.execute_sql("COMMIT")
     other.close()
 
     text, status = watcher.to_the_end()
     assert status is Status.INCOMPLETE
     assert (row(analysis).text, row(analysis).error) == (text, "StorageError")
-    assert "The database was locked" in saved(client, analysis).text
+    assert "The database did not answer" in saved(client, analysis).text
+
+
+def test_a_database_that_is_damaged_while_it_serves_ends_the_call_and_says_so(
+    analyzer, client, document, provider, monkeypatch
+):
+    commit, is_damaged = Analysis.commit, Event()
+    provider.script(text="One two three", rate=20, fault="silence", at=2)
+    analysis = ask(client, document)
+    watcher = Watcher(analyzer, analysis).to_the_first_text()
+
+    @storage.saving
+    def damaged(*arguments):
+        if is_damaged.is_set():
+            error = sqlite3.DatabaseError("database disk image is malformed")
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise DatabaseError(str(error)) from error
+        return commit(*arguments)
+
+    is_damaged.set()
+    monkeypatch.setattr(Analysis, "commit", damaged)
+    watcher.until(lambda item: isinstance(item, Notice) and item.wait is Wait.STORAGE)
+    is_damaged.clear()
+
+    text, status = watcher.to_the_end()
+    assert (status, row(analysis).error) == (Status.INCOMPLETE, "StorageError")
+    assert row(analysis).text == text
 
 
 def test_what_cannot_be_stored_of_one_harms_no_other(analyzer, client, document, provider, monkeypatch):

@@ -10,6 +10,7 @@ from models import now
 from tests.page import PARTIAL, Page, events
 from tests.person import Writer, saved, stream
 from views.helpers import rendering, sse
+from views.helpers.markdown import render
 from views.helpers.rendering import Rendering
 
 
@@ -18,7 +19,7 @@ def test_viewers_that_share_a_rendering_feed_it_each_text_once():
     for text in ("One ", "One two.\n\n", "One ", "One two.\n\nThree."):
         shared.feed(Text(len(text), text))
     page = Page("/analyses/1")
-    page.read(shared.message(None))
+    page.read(shared.message(None)[0])
     assert page.html == "<p>One two.</p>\n<p>Three.</p>\n"
 
 
@@ -30,7 +31,7 @@ def test_a_message_depends_on_the_text_and_the_two_positions_alone():
     for end in range(1, len(text) + 1):
         by_letters.feed(Text(end, text[:end]))
     for after in (None, *range(len(text) + 1)):
-        assert shown_by(at_once.message(after)) == shown_by(by_letters.message(after))
+        assert shown_by(at_once.message(after)[0]) == shown_by(by_letters.message(after)[0])
 
 
 def shown_by(message):
@@ -46,6 +47,24 @@ def test_the_progress_counts_each_word_once_however_it_is_cut():
         for end in [*range(size, len(text), size), len(text)]:
             counted.feed(Text(end, text[:end]))
         assert counted._words == len(text.split())
+
+
+def test_a_late_viewer_gets_a_long_answer_in_messages_that_are_not():
+    text = "".join(f"Paragraph {n} of **this** answer, of some length.\n\n" for n in range(3000)) + "Open"
+    late = Rendering(1, 3, now())
+    late.feed(Text(len(text), text))
+    page, cursor, sizes = Page("/analyses/1"), None, []
+    while cursor != late.position:
+        message, reached = late.message(cursor)
+        assert reached > (cursor or 0)
+        page.read(message)
+        assert page.last_event_id == str(reached)
+        assert "".join(text.replace("**", "").split()).startswith(page.text)
+        sizes.append(len(message))
+        cursor = reached
+    assert len(sizes) > 5
+    assert max(sizes) < rendering.MOST_CHARACTERS + 4000
+    assert page.html == render(text, 3)
 
 
 def test_a_viewer_without_a_long_open_block_hardly_rests():

@@ -134,7 +134,9 @@ def observe(analyzer, client, document, schedule):
             writer.write(step)
         else:
             viewer, at = step
-            read_on(analyzer, writer.id, readings[viewer], at_most=1 + int(at * 3))
+            items = readings[viewer]
+            read_on(analyzer, writer.id, items, at_most=1 + int(at * 3))
+            items.append(cut(items.pop(), at))
     writer.end()
     for items in readings:
         read_on(analyzer, writer.id, items)
@@ -150,6 +152,12 @@ def read_on(analyzer, id, items, at_most=None):
             items.append(item)
         if seen == at_most:
             viewer.leave()
+
+
+def cut(item, at):
+    """Return the part of a text that got through."""
+    kept = int(at * len(item.text))
+    return Text(item.position - len(item.text) + kept, item.text[:kept])
 
 
 def text_of(items):

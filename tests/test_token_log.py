@@ -253,6 +253,23 @@ def test_a_viewer_that_leaves_ends_its_watching_at_once(log, running):
     assert watcher.get(timeout=5) == [Text(0, ""), NOTHING]
 
 
+def test_who_has_little_appetite_gets_it_all_in_parts(log, running):
+    id = running()
+    log.open(id)
+    words = [f"word{n} " for n in range(40)]
+    for word in words:
+        log.append(id, word)
+    news = log.observe(id, 3, Viewer(appetite=20))
+    parts = []
+    while not isinstance(item := next(news), Notice):
+        parts.append(item)
+
+    assert "".join(part.text for part in parts) == "".join(words)[3:]
+    assert len(parts) > 8
+    assert max(len(part.text) for part in parts) < 20 + len(words[-1])
+    assert [part.position for part in parts][-1] == len("".join(words))
+
+
 def test_a_quiet_analysis_hands_an_empty_text_when_patience_ends(log, running):
     id = running()
     log.open(id)

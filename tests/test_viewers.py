@@ -329,12 +329,13 @@ def test_viewers_that_stall_cost_those_beside_them_nothing():
 
 # A server process that may open few files
 
+FEW_FILES = "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))"
+
 
 @pytest.mark.fault("out of descriptors")
 def test_with_few_files_some_watch_the_rest_are_told_and_nothing_else_suffers(tmp_path, provider):
     provider.script(text=answer(6), rate=40)
-    line = "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))"
-    with Launched(tmp_path, provider, line) as server, ExitStack() as viewers:
+    with Launched(tmp_path, provider, FEW_FILES) as server, ExitStack() as viewers:
         server.start()
         worker = server.worker()
         analysis = server.ask(server.bring(DOCUMENT))
@@ -351,8 +352,8 @@ def test_with_few_files_some_watch_the_rest_are_told_and_nothing_else_suffers(tm
         answers = [each.value for each in asked]
         inside = [each for each in answers if b" 200 OK" in each[1]]
         refused = [head for _, head in answers if b" 503 " in head]
-        assert len(inside) == 6
-        assert len(refused) == 54
+        assert len(inside) == 4
+        assert len(refused) == 56
         assert all(b"Retry-After: " in head for head in refused)
 
         first, head = inside.pop()
@@ -366,6 +367,19 @@ def test_with_few_files_some_watch_the_rest_are_told_and_nothing_else_suffers(tm
 
         assert status(server, analysis) == ("complete", answer(6))
         assert server.worker() == worker
+        assert complaints(server.log) == []
+
+
+def test_with_few_files_few_analyses_run_and_the_rest_wait_their_turn(tmp_path, provider):
+    provider.script(fault="silence", at=0)
+    with Launched(tmp_path, provider, FEW_FILES) as server:
+        server.start()
+        document = server.bring(DOCUMENT)
+        for _ in range(50):
+            server.ask(document)
+        assert httpx2.get(f"{server.url}{document}").status_code == 200
+        counts = "SELECT status, count(*) FROM analysis GROUP BY status ORDER BY status"
+        assert server.rows(counts) == [("running", 6), ("waiting", 44)]
         assert complaints(server.log) == []
 
 

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, abort, make_response, redirect, render_te
 from werkzeug.wrappers import Response as BaseResponse
 
 from analyzer.text import paragraphs
-from models import Analysis, Document, DocumentGone
+from models import Analysis, Document, Gone
 from views.documents import document_page
 from views.helpers.forms import AnalyzeForm
 from views.helpers.limits import count_start
@@ -36,7 +36,7 @@ def ask(document: Document, *question: Any) -> BaseResponse:
         count_start()
     try:
         analysis, _ = analyzer().start(document, person(), *question)
-    except DocumentGone:
+    except Gone:
         abort(404)
     if not is_htmx():
         return redirect(url_for("live.show", id=analysis.id), 303)

@@ -6,8 +6,8 @@ import logging
 
 from flask import Flask, render_template, request
 from gunicorn.http.errors import ParseException
-from peewee import DatabaseError
-from werkzeug.exceptions import Conflict, Forbidden, HTTPException, InternalServerError
+from peewee import DatabaseError, IntegrityError
+from werkzeug.exceptions import Conflict, Forbidden, HTTPException, InternalServerError, UnprocessableEntity
 
 import logs
 from storage import StorageError, StorageFull
@@ -36,6 +36,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(TooOften, _too_often)
     app.register_error_handler(StorageError, _storage)
     app.register_error_handler(DatabaseError, _storage)
+    app.register_error_handler(IntegrityError, _fault)
     app.register_error_handler(ParseException, _unreadable)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _fault)
@@ -52,7 +53,7 @@ def _answer(sentence: str, status: int) -> tuple[str, int]:
 def _http(error: HTTPException) -> tuple[str, int, dict[str, str]] | HTTPException:
     if error.code is None or error.code < 400:
         return error
-    is_ours = isinstance(error, Forbidden | Conflict | UnknownHost)
+    is_ours = isinstance(error, Forbidden | Conflict | UnprocessableEntity | UnknownHost)
     sentence = error.description if is_ours else SENTENCES.get(error.code)
     # Some statuses owe the client a header, as 405 owes Allow.
     owed = {name: value for name, value in error.get_headers() if name != "Content-Type"}

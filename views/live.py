@@ -12,7 +12,7 @@ from storage import connected
 from views.analyses import shown
 from views.helpers.endings import waiting
 from views.helpers.routes import analyzer, find_analysis, person
-from views.helpers.sockets import watched
+from views.helpers.sockets import PIECE, watched
 from views.helpers.viewers import NoPlace, no_place, take_place
 
 blueprint = Blueprint("live", __name__)
@@ -25,7 +25,7 @@ HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 def show(id: int) -> Response:
     """Send an analysis as it is written; the page is complete when the analysis is."""
     analysis = find_analysis(id)
-    viewer = Viewer()
+    viewer = Viewer(appetite=PIECE)
     texts = _texts(analyzer().observe(id, 0, viewer))
     page = stream_template(
         "live/show.html", analysis=analysis, document=analysis.document, texts=texts, ended=lambda: _ended(id)

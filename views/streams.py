@@ -66,8 +66,9 @@ def _frames(
     is_first = is_first_notice = True
     for item in news:
         if isinstance(item, Ended):
-            if cursor != rendering.position:
-                yield rendering.message(cursor)
+            while cursor != rendering.position:
+                frame, cursor = rendering.message(cursor)
+                yield frame
             yield rendering.last + sse.DONE
             return
         if isinstance(item, Notice):
@@ -75,14 +76,18 @@ def _frames(
             is_first_notice = False
             continue
         rendering.feed(item)
+        # One who stalls would hold it, and the first may be the whole answer.
+        del item
         if is_first and cursor is not None and cursor > rendering.position:
             # Not a position of this text: it begins anew.
             cursor = None
         now = time.monotonic()
         frame = b""
         if cursor is None or (cursor < rendering.position and now >= rendering.rests_until):
-            frame = rendering.message(cursor)
-            cursor = rendering.position
+            frame, cursor = rendering.message(cursor)
+            while cursor < rendering.position:
+                yield frame
+                frame, cursor = rendering.message(cursor)
         if now >= beat_due:
             frame += rendering.beat
             beat_due = now + BEAT_SECONDS

@@ -39,14 +39,13 @@ ERRORS = {
     "Empty": "The model returned no text.",
     "StorageFull": "Storage is full: nothing more could be saved, so the AI service was told to stop. "
     "Tell whoever runs Precis.",
-    "StorageError": "The database was locked: nothing more could be saved, "
+    "StorageError": "The database did not answer: nothing more could be saved, "
     "so the AI service was told to stop.",
     "Internal": "Something went wrong in Precis itself. Tell whoever runs Precis.",
 }
 TOO_LONG = "Too long for this model{}. Shorten the document, or choose a model that can read more at once."
 # Asking the same once more would come to the same.
 FINAL = {"KeyRefused", "OutOfCredit", "UnknownModel", "UnknownRecipe", "BadRequest", "TooLong"}
-ASKED_FOR = (Status.COMPLETE, Status.CUT, Status.STOPPED)
 
 WAITS = {
     Wait.TURN: "Others are running: it waits its turn and starts by itself.",
@@ -55,7 +54,7 @@ WAITS = {
     Wait.UNREACHABLE: "Could not reach the AI service, trying again in {} s.",
     Wait.SILENT: "No answer came, trying again in {} s.",
     Wait.FULL: "Storage is full; nothing more is being saved.",
-    Wait.LOCKED: "The database is locked; nothing is being saved at the moment.",
+    Wait.STORAGE: "The database does not answer; nothing is being saved at the moment.",
 }
 
 
@@ -66,7 +65,6 @@ class Ending(NamedTuple):
     can_continue: bool
     can_try_again: bool
     can_shorten: bool
-    has_reference: bool
 
 
 def register(app: Flask) -> None:
@@ -83,15 +81,12 @@ def ending(analysis: Analysis) -> Ending | None:
     sentence = sentence or ENDINGS[Status(analysis.status)]
     if analysis.words and analysis.status != Status.CUT:
         sentence += " What had come is kept."
-    on_offer = is_on_offer(analysis)
+    may_differ = is_on_offer(analysis) and analysis.error not in FINAL
     return Ending(
         sentence,
-        can_continue=on_offer and analysis.can_be_continued,
-        can_try_again=on_offer
-        and analysis.error not in FINAL
-        and analysis.status not in (Status.CUT, Status.DECLINED),
+        can_continue=may_differ and analysis.can_be_continued,
+        can_try_again=may_differ and analysis.status not in (Status.CUT, Status.DECLINED),
         can_shorten=analysis.error == "TooLong",
-        has_reference=analysis.status not in ASKED_FOR,
     )
 
 
@@ -107,9 +102,10 @@ def waiting(wait: Wait | None, until: float = 0.0) -> str:
 
 
 def _too_long(analysis: Analysis) -> str:
-    window = analyzer().window(analysis.model)
-    known = window and analysis.input_tokens
-    return TOO_LONG.format(f": about {_short(known)} of {_short(window)} tokens" if known and window else "")
+    window, tokens = analyzer().window(analysis.model) or 0, analysis.input_tokens or 0
+    # Where the provider decided by its own count, our estimate may say that it would have fitted.
+    is_ours = tokens > window > 0
+    return TOO_LONG.format(f": about {_short(tokens)} of {_short(window)} tokens" if is_ours else "")
 
 
 def _short(tokens: int) -> str:

@@ -31,6 +31,8 @@ class AnalyzeForm:
     error: str = ""
 
     MAX_QUESTION = 2000
+    MAX_KEY = 64
+    NOT_OURS = "This form is not ours. Reload the page and try again."
 
     @classmethod
     def new(cls) -> AnalyzeForm:
@@ -76,6 +78,6 @@ class AnalyzeForm:
             return "Enter a question."
         if len(self.question) > self.MAX_QUESTION:
             return f"Shorten the question to {self.MAX_QUESTION:,} characters; it has {len(self.question):,}."
-        if len(self.request_key) > 64:
-            return "This form is not ours. Reload the page and try again."
+        if len(self.request_key) > self.MAX_KEY:
+            return self.NOT_OURS
         return ""

@@ -13,7 +13,8 @@ from views.helpers.blocks import Splitter
 
 MAX_DEPTH = 100  # elements within elements: the sanitiser's time grows with the square of it
 MAX_GROWTH = 30  # times the Markdown's length: a row of a table gets all its cells, however few are written
-MAX_GAPS = 4  # places tried for the mark where a text joins another: each costs a rendering of the block
+MAX_GAPS = 4  # places tried for the mark where a text joins another: each costs a rendering of the block,
+LONG_BLOCK = 16_000  # so in one of so many characters there is one try
 
 _MARKDOWN = pyromark.Markdown(options=pyromark.Options.ENABLE_TABLES | pyromark.Options.ENABLE_STRIKETHROUGH)
 
@@ -49,6 +50,7 @@ _TAG = re.compile(
     r'<(?:(/?)h([1-6])|(t[hd]) style="text-align: (\w+)"|img src="[^"]*" alt="([^"]*)"[^>]*>'
     r'|a href="(?!(?i:https?://|mailto:))[^"]*")'
 )
+_EMPTY_HEADING = re.compile(r"<h([3-6])></h\1>\n?")
 _ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\<")
 _CODE = re.compile(r"<code.*?</code>", re.DOTALL)
 _EDGE = re.compile(r"</|<(?!br |hr )")
@@ -114,6 +116,15 @@ class Blocks:
         last = None if upto is None else bisect_right(self._known_at, upto)
         return _markup("".join(self._html[first:last]))
 
+    def upto(self, after: int, most: int) -> int:
+        """Return how far about so many characters of HTML bring one from a position, by whole blocks."""
+        size = 0
+        for index in range(bisect_right(self._known_at, after), len(self._html)):
+            size += len(self._html[index])
+            if size > most and index + 1 < len(self._html):
+                return self._known_at[index]
+        return self.position
+
     def tail(self) -> Markup:
         """Return the open block as far as it goes, at the cost of its length."""
         return _markup(_joined_html(self._splitter.open_block(), self._paragraphs, self._join))
@@ -135,7 +146,7 @@ def _joined_html(block: str, paragraphs: int, join: int | None) -> str:
         return _JOIN_LINE + html
     # Only rendering tells whether a gap is in a link's title, a fence's first line or a table's structure:
     # there the stand-in is lost, or other HTML comes of it.
-    for gap in islice(_GAP.finditer(block, join), MAX_GAPS):
+    for gap in islice(_GAP.finditer(block, join), MAX_GAPS if len(block) < LONG_BLOCK else 1):
         joined = block[: gap.start()] + _JOIN + block[gap.start() :]
         before, found, after = _block_html(joined, paragraphs).partition(_JOIN)
         # In sanitised HTML a literal < or > is always a tag's.
@@ -149,7 +160,8 @@ def _block_html(block: str, paragraphs: int) -> str:
     text = _ESCAPE.sub(rf"\1{_ESCAPED_LESS_THAN}", block).replace("<", _LESS_THAN)
     # Braces are punctuation like brackets, so emphasis next to them works the same, but nothing is a link.
     text = _CITED.sub(rf"{{{_CITATION}\1{_CITATION}}}", text)
-    html = _TAG.sub(_adapt, _MARKDOWN.html(text))
+    # A heading whose words have not come yet is none.
+    html = _EMPTY_HEADING.sub("", _TAG.sub(_adapt, _MARKDOWN.html(text)))
     if _is_costly(html, len(block)):
         html = f"<pre><code>{escape(block)}</code></pre>\n"
     else:

@@ -22,6 +22,8 @@ from views.helpers.markdown import Blocks
 
 # A long open block is sent whole each time, but no more often than keeps a viewer under this.
 BYTES_PER_SECOND = 40_000
+# A late viewer gets a long answer in messages of about so many characters: one who stalls holds one.
+MOST_CHARACTERS = 16_000
 
 _open: WeakValueDictionary[int, Rendering] = WeakValueDictionary()
 
@@ -42,7 +44,7 @@ class Rendering:
         self.rests_until = 0.0
         self._paced_to = 0
         self._blocks = Blocks(paragraphs, joins_at)
-        self._messages: dict[int | None, bytes] = {}
+        self._messages: dict[int | None, tuple[bytes, int]] = {}
         self._began = time.monotonic() - (now() - asked_at).total_seconds()
         self._told = -1
         self._words = 0
@@ -74,8 +76,11 @@ class Rendering:
             self._count(text)
             self._messages.clear()
 
-    def message(self, after: int | None) -> bytes:
-        """Return the event that brings a viewer from a position to now; None stands for no position."""
+    def message(self, after: int | None) -> tuple[bytes, int]:
+        """Return the event that brings a viewer on from a position, and how far; None stands for none.
+
+        That is up to now, but for one who has much to catch up with.
+        """
         if after not in self._messages:
             self._messages[after] = self._message(after)
         return self._messages[after]
@@ -97,10 +102,12 @@ class Rendering:
         self._words += len(text.split()) - (self._in_word and not text[0].isspace())
         self._in_word = not text[-1].isspace()
 
-    def _message(self, after: int | None) -> bytes:
+    def _message(self, after: int | None) -> tuple[bytes, int]:
         id = self.id
-        finished = self._blocks.finished(after or 0, self.position)
-        tail = self._blocks.tail()
+        upto = self._blocks.upto(after or 0, MOST_CHARACTERS)
+        finished = self._blocks.finished(after or 0, upto)
+        # Text of the next block may belong before this position; it is shown with all of its block.
+        tail = self._blocks.tail() if upto == self.position else ""
         parts = [_partial(f"tail-{id}", "innerHTML", tail)]
         if after is None or finished:
             parts.insert(0, _partial(f"blocks-{id}", "innerHTML" if after is None else "beforeend", finished))
@@ -109,10 +116,10 @@ class Rendering:
             progress = f"{second} s, {plural(self._words, 'word')}"
             parts.append(_partial(f"progress-{id}", "textContent", progress))
         # Only those who are up to date set the pace: a late viewer must not hold them back.
-        if (after or 0) >= self._paced_to:
+        if (after or 0) >= self._paced_to and upto == self.position:
             self._paced_to = self.position
             self.rests_until = time.monotonic() + len(tail) / BYTES_PER_SECOND
-        return sse.message("".join(parts), id=self.position)
+        return sse.message("".join(parts), id=upto), upto
 
 
 def _partial(target: str, swap: str, html: str) -> str:

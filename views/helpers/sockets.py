@@ -15,7 +15,7 @@ from analyzer import Viewer
 Part = TypeVar("Part", str, bytes)
 
 # A client that takes little holds no more than this of what is being written to it.
-PIECE = 16_384
+PIECE = 4_096
 
 
 def watched(environ: Mapping[str, Any], viewer: Viewer, parts: Iterator[Part]) -> Iterator[Part]:
