@@ -5,6 +5,7 @@ import re
 import gevent
 import pytest
 
+from analyzer.runner import Runner
 from models import Analysis, Piece, Status
 from storage import connected
 from tests.page import Page
@@ -25,6 +26,11 @@ def continued(client, analysis, **fields):
     new = answer.headers["Location"].removesuffix("/live")
     stream(client, new).get_data()
     return new
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch):
+    monkeypatch.setattr(Runner, "PAUSES", (0.01, 0.01))
 
 
 @pytest.fixture

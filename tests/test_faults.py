@@ -172,6 +172,21 @@ def test_who_is_busy_is_asked_again_when_it_said_and_the_person_reads_so(
     assert provider.calls == 2
 
 
+@pytest.mark.fault("rate limit")
+def test_while_it_is_asked_again_nobody_reads_that_it_will_be(client, document, provider):
+    provider.script(status=429, headers={"Retry-After": "0"}, times=1, before_text=60)
+    analysis = ask(client, document)
+    told, viewer = b"", stream(client, analysis).response
+    while b"Busy, trying again" not in told:
+        told += next(viewer)
+    while b'innerHTML"></hx-partial>' not in told.partition(b"Busy, trying again")[2]:
+        told += next(viewer)
+
+    provider.wait(calls=2, open=1)
+    client.post(f"{analysis}/cancellation")
+    assert row(Seen(client, analysis).path).status == "stopped"
+
+
 @pytest.mark.fault("spending limit")
 @pytest.mark.parametrize(
     ("model", "script"),
