@@ -27,7 +27,7 @@ import httpx2  # noqa: E402
 from gevent.event import Event  # noqa: E402
 
 from tests.page import Page  # noqa: E402
-from tests.precis import ROOT, Precis  # noqa: E402
+from tests.precis import ROOT, Precis, count_sockets  # noqa: E402
 from tests.prose import answer  # noqa: E402
 from tests.scripted_provider import ScriptedProvider  # noqa: E402
 
@@ -125,17 +125,6 @@ def memory(pid):
     """Return a process' memory in kB: its proportional share, and all that it sees."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return {share: int(rollup.split(f"\n{share}:", 1)[1].split()[0]) for share in ("Pss", "Rss")}
-
-
-def count_sockets(pid):
-    """Return how many sockets a process holds open."""
-    found = 0
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            found += os.readlink(descriptor).startswith("socket:")
-        except FileNotFoundError:
-            continue
-    return found
 
 
 def complaints(log):

@@ -127,6 +127,17 @@ class Precis:
             return database.execute(query, values).fetchall()
 
 
+def count_sockets(pid):
+    """Return how many sockets a process holds open."""
+    found = 0
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found += os.readlink(descriptor).startswith("socket:")
+        except FileNotFoundError:
+            continue
+    return found
+
+
 def free_port():
     """Return a port that nobody listens on."""
     with socket.socket() as probe:

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from tests.page import Page, events
-from tests.precis import Precis, free_port
+from tests.precis import Precis, count_sockets, free_port
 from tests.prose import answer
 
 DOCUMENT = "Terms\n\nPay by March."
@@ -53,17 +53,6 @@ def read_until(sock, mark):
     while mark not in data and (more := sock.recv(65536)):
         data += more
     return data
-
-
-def sockets(pid):
-    """Return how many sockets a process holds open."""
-    found = 0
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            found += os.readlink(descriptor).startswith("socket:")
-        except FileNotFoundError:
-            continue
-    return found
 
 
 def status(precis, analysis):
@@ -265,15 +254,15 @@ def test_a_viewer_who_leaves_is_let_go_at_once_and_the_analysis_goes_on(precis, 
     analysis = precis.ask(precis.bring(DOCUMENT))
     provider.wait(calls=1)
     pid = precis.worker()
-    before = sockets(pid)
+    before = count_sockets(pid)
     with ExitStack() as viewers:
         for _ in range(20):
             viewer = viewers.enter_context(closing(connect(precis, f"{analysis}/stream")))
             assert b"\nid: " in read_until(viewer, b"\nid: ")
-        assert sockets(pid) >= before + 20
+        assert count_sockets(pid) >= before + 20
         began = time.monotonic()
     # Nothing will be written for seconds: what is noticed now is noticed on the sockets themselves.
-    wait_until(lambda: sockets(pid) <= before + 1, timeout=5)
+    wait_until(lambda: count_sockets(pid) <= before + 1, timeout=5)
     print(f"\n20 viewers gone after {time.monotonic() - began:.2f} s")
 
     assert provider.open == 1
