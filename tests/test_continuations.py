@@ -113,6 +113,18 @@ def test_a_double_click_is_one_call(client, broken_off, provider):
     assert provider.calls == 2
 
 
+def test_asking_afresh_while_it_is_continued_is_another_analysis(client, broken_off, document, provider):
+    provider.script(text=" More.", fault="silence", at=0)
+    continuing = go_on(client, broken_off).headers["Location"].removesuffix("/live")
+
+    fresh = ask(client, document, request_key="another key")
+
+    assert fresh != continuing
+    assert (row(fresh).joins_at, row(continuing).joins_at) == (None, len("One two."))
+    assert go_on(client, broken_off, "a third key").headers["Location"] == f"{continuing}/live"
+    provider.wait(calls=3)
+
+
 def test_continuing_again_after_its_end_is_a_new_call(client, broken_off, provider):
     provider.script(text=" More.")
 
