@@ -187,15 +187,15 @@ def sqlite(message, code):
     return error
 
 
+LOCKED = sqlite("database is locked", sqlite3.SQLITE_BUSY), 1
+BROKEN = sqlite("disk I/O error", sqlite3.SQLITE_IOERR_WRITE), 1
+FULL = sqlite("database or disk is full", sqlite3.SQLITE_FULL), 6
+
+
 @pytest.mark.fault("any operation")
-@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize(
-    ("error", "lasting"),
-    [
-        (sqlite("database is locked", sqlite3.SQLITE_BUSY), 1),
-        (sqlite("disk I/O error", sqlite3.SQLITE_IOERR_WRITE), 1),
-        (sqlite("database or disk is full", sqlite3.SQLITE_FULL), 6),
-    ],
+    ("model", "error", "lasting"),
+    [(model, *fault) for model in MODELS[:2] for fault in (LOCKED, BROKEN, FULL)] + [(MODELS[2], *FULL)],
     ids=str,
 )
 def test_each_operation_of_the_database_may_fail(
