@@ -275,7 +275,8 @@ class Runner:
         return OutOfTime() if time.monotonic() >= self._started + self.limits.total else Silent()
 
     def _say_still_waiting(self) -> None:
-        if not self._characters and self._calls == 1:
+        # In a pause before a retry there is no reply, and the pause has its own words.
+        if self._reply and not self._characters and self._calls == 1:
             self.log.notify(self.id, Wait.TEXT)
 
     # Ending
