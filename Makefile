@@ -42,7 +42,8 @@ var/peers/installed: bench/requirements.txt
 # After a change of pyproject.toml.
 lock:
 	uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url -o requirements.txt
-	uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url -c requirements.txt -o requirements-dev.txt
+	uv pip compile --quiet pyproject.toml --extra scale --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url -c requirements.txt -o requirements-scale.txt
+	uv pip compile --quiet pyproject.toml --extra scale --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url -c requirements-scale.txt -o requirements-dev.txt
 	uv pip compile --quiet bench/requirements.in --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url -o bench/requirements.txt
 
 clean:
