@@ -8,10 +8,11 @@ BIN := .venv/bin
 run: .venv/run
 	@$(BIN)/python app.py
 
+# More processes than cores: most of a test's time is waiting.
 test: .venv/test
 	@sh tests/system.sh
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=$$(($$(nproc) * 2)) --maxprocesses=8 --dist=worksteal
 
 lint: .venv/test
 	@$(BIN)/ruff format --check --quiet .

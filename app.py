@@ -24,15 +24,17 @@ import server  # noqa: E402
 import storage  # noqa: E402
 import views  # noqa: E402
 from analyzer import Analyzer, Limits  # noqa: E402
+from analyzer.channel import Redis, Silence  # noqa: E402
 from analyzer.prompt import RecipeError, load_recipes  # noqa: E402
 from config import ConfigError, Settings  # noqa: E402
 from providers import anthropic, offline, openai  # noqa: E402
 from providers.base import Provider  # noqa: E402
+from storage import backups  # noqa: E402
 
 
 def create_app(settings: Settings) -> Flask:
     """Build the web application around an analyzer that has not begun: its worker begins it."""
-    storage.connect(settings.database_file)
+    storage.connect(settings.database_url)
     app = Flask(__name__)
     app.config.update(
         SECRET_KEY=settings.secret_key or None,
@@ -42,6 +44,7 @@ def create_app(settings: Settings) -> Flask:
         MAX_FORM_MEMORY_SIZE=12 * 1024 * 1024,
         SEND_FILE_MAX_AGE_DEFAULT=365 * 24 * 3600,
         ANALYZE_LIMIT=settings.analyze_limit,
+        REDIS_URL=settings.redis_url,
         MAX_STREAMS=settings.max_streams,
         # The rest of the connections are for pages.
         MAX_VIEWERS=server.max_connections() * 3 // 4,
@@ -49,7 +52,7 @@ def create_app(settings: Settings) -> Flask:
     app.extensions["analyzer"] = make_analyzer(settings)
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
-    views.register(app)
+    views.register(app, settings.role)
     return app
 
 
@@ -61,10 +64,17 @@ def make_analyzer(settings: Settings) -> Analyzer:
         offered_models(settings, providers),
         load_recipes(config.ROOT / "prompts"),
         # Each call is a connection too.
-        max_running=min(settings.max_running, server.max_connections()),
+        max_running=0 if settings.role == "web" else min(settings.max_running, server.max_connections()),
         max_output_tokens=settings.max_output_tokens,
         limits=Limits(settings.first_token_seconds, settings.gap_seconds, settings.total_seconds),
+        channel=make_channel(settings),
     )
+
+
+def make_channel(settings: Settings) -> Redis | Silence:
+    """Return what this process hears others through."""
+    # Who shares the database may share it with others, of whom nothing is heard.
+    return Redis(settings.redis_url) if settings.redis_url else Silence(is_up=bool(settings.database_file))
 
 
 def configured_providers(settings: Settings) -> dict[str, Provider]:
@@ -112,19 +122,28 @@ def main() -> None:
     try:
         settings = config.load()
         if arguments.command:
-            print(COMMANDS[arguments.command](settings.database_file, arguments.file))  # noqa: T201
+            print(COMMANDS[arguments.command](file_of(settings), arguments.file))  # noqa: T201
         else:
             # Made here too, so that a mistake shows before anything runs; the serving process makes its own.
             server.serve(settings, make_analyzer(settings).models, create_app)
     except (ConfigError, RecipeError, storage.DatabaseRefused) as error:
         sys.exit(f"precis: {error}")
     except (storage.StorageError, DatabaseError) as error:
-        sys.exit(f"precis: {settings.database_file} cannot be used: {error}.")
+        sys.exit(f"precis: {settings.database_file or 'PostgreSQL'} cannot be used: {error}.")
     except OSError as error:
         sys.exit(f"precis: {error}.")
 
 
-COMMANDS = {"backup": storage.back_up, "restore": storage.restore}
+COMMANDS = {"backup": backups.back_up, "restore": backups.restore}
+
+
+def file_of(settings: Settings) -> Path:
+    """Return the SQLite file, or raise `ConfigError` where there is none."""
+    if settings.database_file is None:
+        raise ConfigError(
+            "PRECIS_DATABASE_URL is PostgreSQL's: copy it with pg_dump, restore it with pg_restore"
+        )
+    return settings.database_file
 
 
 def read_arguments() -> argparse.Namespace:

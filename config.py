@@ -7,9 +7,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from limits import parse_many
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
@@ -41,7 +42,13 @@ class Settings(BaseSettings):
     database_url: str = Field(
         f"sqlite:///{ROOT / 'var' / 'precis.db'}",
         alias="PRECIS_DATABASE_URL",
-        description="Where everything is kept: `sqlite:///relative/path` or `sqlite:////absolute/path`.",
+        description="Where everything is kept: `sqlite:///relative/path`, `sqlite:////absolute/path`, or "
+        "`postgresql://user:password@host/name` for several processes.",
+    )
+    redis_url: str = Field(
+        "",
+        alias="PRECIS_REDIS_URL",
+        description="`redis://host:port/0`, through which several processes hear of each other.",
     )
     secret_key: str = Field(
         "", alias="PRECIS_SECRET_KEY", description="Key that signs cookies; without sign-in there are none."
@@ -95,10 +102,12 @@ class Settings(BaseSettings):
         5, ge=0, alias="PRECIS_GRACE_SECONDS", description="Time running analyses get to finish at a stop."
     )
     workers: int = Field(
-        1, ge=1, alias="PRECIS_WORKERS", description="Processes that serve; with SQLite there is one."
+        1, ge=1, alias="PRECIS_WORKERS", description="Processes of this server; with SQLite there is one."
     )
-    role: Literal["all"] = Field(
-        "all", alias="PRECIS_ROLE", description="What a process does: `all`, which is serve and run."
+    role: Literal["all", "web", "worker"] = Field(
+        "all",
+        alias="PRECIS_ROLE",
+        description="What a process does: `web` serves pages, `worker` runs analyses, `all` does both.",
     )
     auth: Literal["none"] = Field(
         "none", alias="PRECIS_AUTH", description="How people sign in: `none`, one local person."
@@ -129,19 +138,37 @@ class Settings(BaseSettings):
             parse_many(value)
         return value.strip()
 
-    @field_validator("workers")
-    @classmethod
-    def _one_worker(cls, value: int) -> int:
-        if value != 1:
-            raise ValueError("must be 1: several processes cannot share a SQLite file")
-        return value
-
     @field_validator("database_url")
     @classmethod
     def _a_database(cls, value: str) -> str:
-        if value.removeprefix("sqlite:///") in (value, "", ":memory:"):
-            raise ValueError("must begin with sqlite:/// and name a file")
+        if value.startswith("postgresql://"):
+            if not urlsplit(value).path.strip("/"):
+                raise ValueError("must name a database: postgresql://user:password@host/name")
+        elif value.removeprefix("sqlite:///") in (value, "", ":memory:"):
+            raise ValueError("must begin with sqlite:/// and name a file, or with postgresql://")
         return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _a_channel(cls, value: str) -> str:
+        if value and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
+
+    @model_validator(mode="after")
+    def _fit_for_several(self) -> Settings:
+        several = "PRECIS_WORKERS" if self.workers > 1 else "PRECIS_ROLE" if self.role != "all" else ""
+        if several and self.database_file:
+            raise ValueError(
+                f"{several} means several processes, which cannot share a SQLite file: "
+                "set PRECIS_DATABASE_URL to postgresql://…"
+            )
+        if several and not self.redis_url:
+            raise ValueError(
+                f"{several} means several processes, which hear of each other through Redis: "
+                "set PRECIS_REDIS_URL to redis://…"
+            )
+        return self
 
     @property
     def address(self) -> str:
@@ -150,9 +177,10 @@ class Settings(BaseSettings):
         return self.bind or f"{host}:{self.port}"
 
     @property
-    def database_file(self) -> Path:
-        """The SQLite file; a relative one counts from the working directory."""
-        return Path(self.database_url.removeprefix("sqlite:///"))
+    def database_file(self) -> Path | None:
+        """The SQLite file, if it is one; a relative one counts from the working directory."""
+        path = self.database_url.removeprefix("sqlite:///")
+        return Path(path) if path != self.database_url else None
 
 
 def name_of(field: str) -> str:
@@ -172,10 +200,16 @@ def load() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"{first['loc'][0]} {_reason(first)}.") from None
+        # A rule about several settings names them itself.
+        name = f"{first['loc'][0]} " if first["loc"] else ""
+        raise ConfigError(f"{name}{_reason(first)}.") from None
 
 
 def _reason(error: Mapping[str, Any]) -> str:
     text = str(error["ctx"]["error"]) if error["type"] == "value_error" else str(error["msg"])
     text = text.strip().rstrip(".")
-    return text if text.startswith(("must", "names")) else f"cannot be used: {text[:1].lower()}{text[1:]}"
+    return (
+        text
+        if text.startswith(("must", "names", PREFIX))
+        else f"cannot be used: {text[:1].lower()}{text[1:]}"
+    )

@@ -12,12 +12,14 @@ Each is one write transaction that looks at the status first, so that of two tha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence, Set
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from peewee import (
+    SQL,
+    AutoField,
     BooleanField,
     CharField,
     CompositeKey,
@@ -25,17 +27,19 @@ from peewee import (
     DecimalField,
     ForeignKeyField,
     IntegerField,
+    IntegrityError,
     Model,
     TextField,
+    fn,
 )
-from playhouse.sqlite_ext import AutoIncrementField
 
 from storage import connected, database, saving
 
 
 def now() -> datetime:
-    """Return the time as it is stored: UTC, without a zone."""
-    return datetime.now(UTC).replace(tzinfo=None)
+    """Return the time as it is stored, by the one clock of all processes: UTC, without a zone."""
+    time: datetime = database.now()
+    return time
 
 
 class Status(StrEnum):
@@ -65,7 +69,7 @@ class Gone(Exception):
 class Record(Model):
     """A row with an id that is never given out twice, so that an old link cannot show a new row."""
 
-    id = AutoIncrementField()
+    id = AutoField()
 
     class Meta:
         database = database
@@ -231,22 +235,28 @@ class Analysis(Record):
         One that continues another begins with the other's `text`. Returns the analysis and whether it is
         new; see `asked_before`. Raises `Gone`.
         """
+        # One after the other, or two that ask the same would both find that nobody has.
+        _locked(User.select(User.id).where(User.id == owner.id)).execute()
         if existing := cls.asked_before(document.id, owner, recipe, model, question, request_key, continues):
             return existing, False
         if not all(row.is_there() for row in (document, continues) if row):
             raise Gone
-        analysis = cls.create(
-            document=document,
-            owner=owner,
-            recipe=recipe,
-            model=model,
-            question=question,
-            request_key=request_key or None,
-            created_at=now(),
-            continues=continues,
-            joins_at=len(text) if continues else None,
-            **(cls._claimed_by(worker, lease_seconds) if worker else {}),
-        )
+        try:
+            analysis = cls.create(
+                document=document,
+                owner=owner,
+                recipe=recipe,
+                model=model,
+                question=question,
+                request_key=request_key or None,
+                created_at=now(),
+                continues=continues,
+                joins_at=len(text) if continues else None,
+                **(cls._claimed_by(worker, lease_seconds) if worker else {}),
+            )
+        except IntegrityError:
+            # Deleted a moment ago, by another process.
+            raise Gone from None
         if text:
             Piece.create(analysis=analysis, position=0, text=text)
         return analysis, True
@@ -317,7 +327,7 @@ class Analysis(Record):
     def saved(cls, id: int, after: int = 0) -> tuple[str, str] | None:
         """Return (status, saved text from position `after`) as one consistent reading, or None."""
         # One transaction is one snapshot: without it the pieces could go between the two readings.
-        with connected(), database.atomic("DEFERRED"):
+        with connected(), database.atomic(database.SNAPSHOT):
             row = cls.select(cls.status, cls.text).where(cls.id == id).get_or_none()
             if row is None:
                 return None
@@ -336,9 +346,10 @@ class Analysis(Record):
     def claim_next(cls, worker: str, lease_seconds: float) -> Analysis | None:
         """Take the analysis that has waited longest, for `worker` to run; None if none waits."""
         oldest = cls.select(cls.id).where(cls.status == Status.WAITING).order_by(cls.id).limit(1)
+        found = _locked(oldest, database.SKIPPING)
         claimed = (
             cls.update(**cls._claimed_by(worker, lease_seconds))
-            .where(cls.id.in_(oldest), cls.status == Status.WAITING)
+            .where(cls.id.in_(found), cls.status == Status.WAITING)
             .returning(cls.id, cls.document, cls.recipe, cls.model, cls.question, cls.joins_at)
             .execute()
         )
@@ -357,14 +368,12 @@ class Analysis(Record):
     @saving
     def stop(cls, id: int) -> Status | None:
         """Stop one that waits, ask for the stop of one that runs; returns the status found before."""
-        found = cls.select(cls.status).where(cls.id == id).get_or_none()
-        if found is None:
-            return None
-        if found.status == Status.WAITING:
-            cls._end_with_its_pieces(id, Status.STOPPED)
-        elif found.status == Status.RUNNING:
-            cls.update(stop_requested=True).where(cls.id == id, cls.status == Status.RUNNING).execute()
-        return Status(found.status)
+        if cls._end_with_its_pieces(id, Status.STOPPED, Status.WAITING):
+            return Status.WAITING
+        if cls.update(stop_requested=True).where(cls.id == id, cls.status == Status.RUNNING).execute():
+            return Status.RUNNING
+        found = cls.select(cls.status).where(cls.id == id).scalar()
+        return Status(found) if found else None
 
     @classmethod
     @saving
@@ -375,60 +384,62 @@ class Analysis(Record):
         endings: Mapping[int, Mapping[str, Any]],
         lease_seconds: float | None = None,
         first: Set[int] = frozenset(),
-    ) -> set[int]:
+    ) -> dict[int, bool]:
         """Save one tick of a worker's token log: (analysis, position, text) and how analyses end.
 
-        Returns the ids that run in the worker's name; of any other nothing is saved. An ending's
-        fields replace the pieces in the same transaction. With `lease_seconds` all leases are renewed.
-        `first` are those whose first new text is among the pieces.
+        Returns the ids that run in the worker's name, and whether their stop is asked for; of any other
+        nothing is saved. An ending's fields replace the pieces in the same transaction. With
+        `lease_seconds` all leases are renewed. `first` are those whose first new text is among the pieces.
         """
-        execute = database.execute_sql
-        running = "SELECT id FROM analysis WHERE status = 'running' AND worker = ?"
-        held = {id for (id,) in execute(running, (worker,))}
+        value = database.param
+        # Locked until this is saved: whoever ends one of them for us must find all that we show of it.
+        running = f"SELECT id, stop_requested FROM analysis WHERE status = 'running' AND worker = {value} "
+        held = {id: bool(stop) for id, stop in database.execute_sql(running + database.LOCKING, (worker,))}
         rows = [piece for piece in pieces if piece[0] in held]
         if rows:
-            insert = "INSERT INTO piece (analysis_id, position, text) VALUES (?, ?, ?)"
-            database.connection().executemany(insert, rows)
-        if begun := held & first:
+            insert = "INSERT INTO piece (analysis_id, position, text) VALUES "
+            database.execute_many(f"{insert}({value}, {value}, {value})", rows)
+        if begun := held.keys() & first:
             cls.update(first_text_at=now()).where(cls.id.in_(begun)).execute()
-        for id in held & endings.keys():
+        for id in held.keys() & endings.keys():
             cls._ended(id, **endings[id]).execute()
             Piece.forget(id)
         if lease_seconds is not None:
+            database.set_clock()
             cls.update(lease_until=_ahead(lease_seconds)).where(
                 cls.status == Status.RUNNING, cls.worker == worker
             ).execute()
         return held
 
     @classmethod
-    def abandoned(cls, worker: str, running: Collection[int], is_alone: bool = False) -> list[int]:
+    def abandoned(cls, worker: str, is_run: Callable[[int], bool], is_alone: bool = False) -> list[int]:
         """Return what runs in the database and nowhere else.
 
-        That is: in the worker's name, but not among those it is `running`; in another's whose lease is
+        That is: in the worker's name, but not what `is_run` says it runs; in another's whose lease is
         over, or, when this worker `is_alone` with the database, in any other's.
         """
+        lost = (cls.worker == worker) | (SQL("1 = 1") if is_alone else cls.lease_until < now())
         with connected():
-            found = cls.select(cls.id, cls.worker, cls.lease_until).where(cls.status == Status.RUNNING)
-            return [
-                id
-                for id, owner, lease_until in found.tuples()
-                if (id not in running if owner == worker else is_alone or lease_until < now())
-            ]
+            found = cls.select(cls.id, cls.worker).where(cls.status == Status.RUNNING, lost).tuples()
+            return [id for id, owner in list(found) if owner != worker or not is_run(id)]
 
     @classmethod
     @saving
     def interrupt(cls, ids: Collection[int], worker: str, is_alone: bool = False) -> list[int]:
         """End as interrupted, text kept, what was found `abandoned` and still is; returns those ids."""
-        ended = [id for id in cls.abandoned(worker, (), is_alone) if id in ids]
-        for id in ended:
-            cls._end_with_its_pieces(id, Status.INTERRUPTED)
-        return ended
+        # What a worker is saving at this moment is not abandoned: after its commit its lease is new.
+        _locked(cls.select(cls.id).where(cls.id.in_(ids)).order_by(cls.id)).execute()
+        ended = [id for id in cls.abandoned(worker, lambda _: False, is_alone) if id in ids]
+        return [id for id in ended if cls._end_with_its_pieces(id, Status.INTERRUPTED, Status.RUNNING)]
 
     @classmethod
-    def _end_with_its_pieces(cls, id: int, status: Status) -> None:
+    def _end_with_its_pieces(cls, id: int, status: Status, found: Status) -> bool:
+        if not _locked(cls.select(cls.id).where(cls.id == id, cls.status == found)).execute():
+            return False
         text = Piece.text_of(id)
         cls._ended(id, status, text=text, words=len(text.split())).execute()
         Piece.forget(id)
+        return True
 
     @classmethod
     def _ended(cls, id: int, status: Status, **fields: Any) -> Any:
@@ -456,15 +467,26 @@ class Piece(Model):
     @classmethod
     def text_of(cls, id: int, after: int = 0) -> str:
         """Return the saved pieces of an analysis from position `after`, joined."""
-        # As bytes: a single one that a bad disk has turned would else keep the whole from being read.
-        query = cls.select(cls.position, cls.text.cast("BLOB")).where(cls.analysis == id)
+        query = cls.select(cls.position, database.as_saved(cls.text)).where(cls.analysis == id)
+        if after:
+            query = query.where(cls.position + fn.LENGTH(cls.text) > after)
         rows = query.order_by(cls.position).tuples()
-        return "".join(data.decode(errors="replace")[max(0, after - position) :] for position, data in rows)
+        return "".join(_text(data)[max(0, after - position) :] for position, data in rows)
 
     @classmethod
     def forget(cls, id: int) -> None:
         """Delete the pieces of an analysis whose row now has its whole text."""
         cls.delete().where(cls.analysis == id).execute()
+
+
+def _locked(query: Any, how: str = "") -> Any:
+    """Have a query lock the rows that it finds, where others could change them meanwhile."""
+    how = how or database.LOCKING
+    return query.for_update(how) if how else query
+
+
+def _text(data: str | bytes) -> str:
+    return data if isinstance(data, str) else bytes(data).decode(errors="replace")
 
 
 def _light(model: type[Model]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The one server everywhere: gunicorn with its gevent worker, one process per SQLite file."""
+"""The one server everywhere: gunicorn with its gevent workers, a single one per SQLite file."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Server(BaseApplication):
             "bind": self.settings.address,
             "worker_class": Worker,
             "logger_class": logs.ServerLogger,
-            "workers": 1,
+            "workers": self.settings.workers,
             "worker_connections": max_connections(),
             # A connection that waits this long for its next request is closed; a drained one holds
             # the worker's end as long.
@@ -76,7 +76,7 @@ class Server(BaseApplication):
         app = self.make_app(self.settings)
         # Held until the process dies, however it dies.
         # After SIGHUP the last worker finishes first.
-        self.lock = storage.hold(self.settings.database_file, self.settings.grace_seconds + 10)
+        self.lock = storage.hold(self.settings.grace_seconds + 10)
         # While no worker held it, an older backup may have taken its place.
         storage.migrate()
         return app
@@ -166,9 +166,9 @@ _count = array("i", [0])
 def serve(settings: Settings, offered: tuple[str, ...], make_app: MakeApp) -> None:
     """Check and migrate, say where the server is and what it offers, and serve until a signal."""
     raise_file_limit()
-    storage.connect(settings.database_file)
-    with storage.hold(settings.database_file):
-        storage.check(settings.database_file)
+    storage.connect(settings.database_url)
+    with storage.hold():
+        storage.check()
         storage.migrate()
     where = settings.address if settings.bind else f"http://{settings.address}"
     print(f"Precis is at {where}", file=sys.stderr)  # noqa: T201
@@ -179,8 +179,9 @@ def serve(settings: Settings, offered: tuple[str, ...], make_app: MakeApp) -> No
 def end_in_order(arbiter: Any) -> None:
     """Let Ctrl-C end the server as a service manager does, and let no signal add a worker."""
     arbiter.handle_int = arbiter.handle_term
-    # A second worker could never get the database: it would fail to boot and end the server.
-    signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+    if not storage.database.is_shared:
+        # A second worker could never get the file: it would fail to boot and end the server.
+        signal.signal(signal.SIGTTIN, signal.SIG_IGN)
 
 
 def begin(worker: Any) -> None:

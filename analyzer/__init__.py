@@ -13,12 +13,13 @@ import gevent
 from gevent.event import Event
 
 from analyzer import prompt
+from analyzer.channel import Redis, Silence
 from analyzer.prompt import Recipe, UnknownRecipe
 from analyzer.runner import Limits, Runner
 from analyzer.token_log import Ended, LeaseLost, Notice, Text, TokenLog, Viewer, Wait
 from models import Analysis, Document, Piece, Status, User
 from providers.base import Provider, Unconfigured
-from storage import connected
+from storage import connected, database, identity
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,8 @@ __all__ = ["Analyzer", "Ended", "Limits", "Notice", "Recipe", "Text", "Viewer", 
 class Analyzer:
     """Starts, cancels and observes analyses; runs up to `max_running` of them in this process.
 
-    `providers` are by name, `models` are `provider:model` with the default first.
+    `providers` are by name, `models` are `provider:model` with the default first. With `max_running` 0 it
+    leaves them to other processes, which it hears through `channel`.
     """
 
     LEASE_SECONDS = TokenLog.LEASE_SECONDS
@@ -43,6 +45,7 @@ class Analyzer:
         max_running: int = 200,
         max_output_tokens: int = 4096,
         limits: Limits | None = None,
+        channel: Redis | Silence | None = None,
     ) -> None:
         self.providers = providers
         self.models = models
@@ -51,7 +54,8 @@ class Analyzer:
         self.max_output_tokens = max_output_tokens
         self.limits = limits or Limits()
         self.worker = f"{socket.gethostname()[:30]}:{os.getpid()}:{secrets.token_hex(4)}"
-        self.log = TokenLog(self.worker)
+        self.channel = channel or Silence(is_up=True)
+        self.log = TokenLog(self.worker, self.channel, self._stop_runner)
         self._runners: dict[int, Runner] = {}
         self._reserved = 0
         self._room = Event()
@@ -59,12 +63,13 @@ class Analyzer:
         self._in_charge = False
 
     def begin(self) -> list[int]:
-        """Take over as the one worker of this database and run what waits.
+        """Take over what dead workers left and run what waits.
 
-        Ends as interrupted what a dead worker left running, and returns those ids: nothing is ever
-        run twice by itself, because a second run is a second bill.
+        What they left running ends as interrupted; returns those ids. Nothing is ever run twice by
+        itself, because a second run is a second bill.
         """
         interrupted: list[int] = []
+        self.channel.start(identity(), self.worker, self._hear)
         self.log.start()
         for provider in self.providers.values():
             provider.warm()
@@ -116,14 +121,13 @@ class Analyzer:
                 self._room.set()
         if is_new:
             # A row that runs without a runner would be taken for abandoned: nothing may come between.
-            self.log.open(analysis.id, text)
             if not worker:
-                self.log.notify(analysis.id, Wait.TURN)
+                self.channel.tell(["queued"])
                 if self._has_room():
                     # Made while the database kept us waiting: nobody else tells the dispatcher.
                     self._room.set()
             elif not self._draining:
-                self._run(analysis)
+                self._run(analysis, text)
             logger.info("asked", extra=_facts(analysis) | {"waits": not worker})
         return analysis, is_new
 
@@ -136,6 +140,7 @@ class Analyzer:
             self.log.conclude(id, Status.STOPPED)
         # Its turn may have come while the database kept us waiting.
         self._stop_runner(id)
+        self.channel.tell(["stop", id])
 
     def window(self, model: str) -> int | None:
         """Return how many tokens one of the models on offer can read, or None when that is not known."""
@@ -167,13 +172,28 @@ class Analyzer:
             runner.stop(Status.INTERRUPTED)
         gevent.joinall(running, timeout=2)
         self.log.stop()
+        self.channel.stop()
         for provider in self.providers.values():
             provider.close()
+        database.disconnect()
 
     def _let_go(self, id: int) -> None:
         logger.info("deleted", extra={"analysis": id})
         self._stop_runner(id)
         self.log.forget(id)
+        self.channel.tell(["stop", id])
+
+    def _hear(self, message: list[Any]) -> None:
+        """Take what another process tells."""
+        kind, *rest = message
+        if kind == "queued":
+            if self._has_room():
+                self._room.set()
+        elif kind == "stop":
+            self._stop_runner(rest[0])
+            self.log.hear(["look", *rest])
+        else:
+            self.log.hear(message)
 
     def _stop_runner(self, id: int) -> None:
         if runner := self._runners.get(id):
@@ -182,7 +202,7 @@ class Analyzer:
     def _dispatch_forever(self) -> None:
         while True:
             # Not for ever: what could not be claimed while the database was locked is still there.
-            self._room.wait(self.LOOK_SECONDS)
+            self._room.wait(self.LOOK_SECONDS if self.channel.is_up else self.log.POLL_SECONDS)
             self._room.clear()
             try:
                 if not self._in_charge:
@@ -194,12 +214,8 @@ class Analyzer:
                 logger.exception("could not look for what waits")
 
     def _take_over(self) -> list[int]:
-        # On SQLite whoever else was running is dead: this process holds the database alone.
-        interrupted = self._interrupt_abandoned(is_alone=True)
-        with connected():
-            for analysis in Analysis.waiting():
-                self._open(analysis)
-                self.log.notify(analysis.id, Wait.TURN)
+        # Whoever else was running is dead, where this process holds the database alone.
+        interrupted = self._interrupt_abandoned(is_alone=not database.is_shared)
         self._in_charge = True
         return interrupted
 
@@ -213,28 +229,37 @@ class Analyzer:
         return self._interrupt_abandoned()
 
     def _interrupt_abandoned(self, is_alone: bool = False) -> list[int]:
-        found = Analysis.abandoned(self.worker, self._runners, is_alone)
+        found = Analysis.abandoned(self.worker, self._is_run, is_alone)
         interrupted = Analysis.interrupt(found, self.worker, is_alone) if found else []
         for id in interrupted:
             logger.warning("interrupted", extra={"analysis": id, "reference": Analysis.reference_of(id)})
             self.log.conclude(id, Status.INTERRUPTED)
+            self.channel.tell(["look", id])
         return interrupted
+
+    def _is_run(self, id: int) -> bool:
+        # What is being started has a row before it has a runner.
+        return id in self._runners or self._reserved > 0
 
     def _run_waiting(self) -> None:
         with connected():
             # Looked at first, because a claim takes the database's one lock.
-            while not self._draining and self._has_room() and Analysis.waiting(1):
-                analysis = Analysis.claim_next(self.worker, self.LEASE_SECONDS)
+            while self._may_claim() and Analysis.waiting(1):
+                self._reserved += 1
+                try:
+                    analysis = Analysis.claim_next(self.worker, self.LEASE_SECONDS)
+                    # One that continues another has a text before it runs.
+                    text = Piece.text_of(analysis.id) if analysis and analysis.joins_at else ""
+                finally:
+                    self._reserved -= 1
                 if analysis is None:
                     return
-                self._open(analysis)
-                self._run(analysis)
+                self._run(analysis, text)
                 self.log.notify(analysis.id, None)
+                self.channel.tell(["look", analysis.id])
 
-    def _open(self, analysis: Analysis) -> None:
-        # One that continues another has a text before it runs.
-        if analysis.id not in self.log:
-            self.log.open(analysis.id, Piece.text_of(analysis.id) if analysis.joins_at else "")
+    def _may_claim(self) -> bool:
+        return self._has_room() and not self._draining
 
     def _has_room(self) -> bool:
         return len(self._runners) + self._reserved < self.max_running
@@ -243,7 +268,8 @@ class Analyzer:
         # Room that was just made belongs to those who wait: the dispatcher is about to give it to them.
         return self._has_room() and not self._room.is_set() and not self._draining
 
-    def _run(self, analysis: Analysis) -> None:
+    def _run(self, analysis: Analysis, text: str) -> None:
+        self.log.open(analysis.id, text)
         name, _, model = analysis.model.partition(":")
         provider = self.providers.get(name) or Unconfigured()
         runner = Runner(analysis.id, provider, model, lambda: self._prompt(analysis), self.log, self.limits)

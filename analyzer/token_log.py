@@ -10,13 +10,14 @@ import bisect
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 import gevent
 from gevent.event import AsyncResult, Event
 
+from analyzer.channel import Redis, Silence
 from analyzer.text import Door
 from models import ENDINGS, Analysis, Status
 from storage import StorageError
@@ -82,34 +83,51 @@ class Viewer:
 
 
 class _Live:
-    """The saved text of a live analysis in this process's memory, and who watches it."""
+    """The saved text of a live analysis in this process's memory, and who watches it.
+
+    It grows here, or it is followed: then somebody else's, or nobody's yet.
+    """
 
     __slots__ = (
         "begun",
         "door",
         "ended",
+        "is_followed",
         "is_lost",
+        "look_at",
         "notice",
+        "patience",
         "pieces",
         "position",
         "starts",
         "submitted",
         "viewers",
+        "watchers",
     )
 
-    def __init__(self, text: str) -> None:
-        self.door = Door()
+    def __init__(self, text: str = "", is_followed: bool = False) -> None:
         self.pieces: list[str] = []
         self.starts: list[int] = []
         self.position = 0
-        if text:
-            self.add(text)
-        self.submitted = self.position
-        self.begun = False
         self.is_lost = False
         self.notice = Notice(None)
         self.ended: Ended | None = None
         self.viewers: set[Viewer] = set()
+        # The other processes that follow it, and until when.
+        self.watchers: dict[str, float] = {}
+        self.look_at = self.patience = 0.0
+        self.is_followed = is_followed
+        if not is_followed:
+            self.adopt(text)
+
+    def adopt(self, text: str) -> None:
+        """Begin to grow here, from a saved text of which more may be known than before."""
+        self.is_followed = False
+        if rest := text[self.position :]:
+            self.add(rest)
+        self.door = Door()
+        self.submitted = self.position
+        self.begun = False
 
     def add(self, text: str) -> None:
         self.starts.append(self.position)
@@ -146,7 +164,7 @@ class _Batch:
         self.pieces: list[tuple[int, int, str]] = []
         self.first: set[int] = set()
         self.endings: dict[int, Mapping[str, Any]] = {}
-        self.held: set[int] = set()
+        self.held: dict[int, bool] = {}
         self.saved = AsyncResult()
 
     def __bool__(self) -> bool:
@@ -171,41 +189,50 @@ class TokenLog:
     TICK_SECONDS = 0.05
     LEASE_SECONDS = 15.0
     RENEW_SECONDS = 5.0
-    # An analysis that runs in another process is read from the database this often.
+    # Where no channel tells what other processes save, and how often asked for their stops.
     POLL_SECONDS = 0.25
+    # With one, and without news, the database is looked into after a second, then more and more seldom.
+    LOOK_SECONDS = (1.0, 5.0)
+    # For so long the other processes are told without having asked again.
+    WATCH_SECONDS = 15.0
 
-    def __init__(self, worker: str) -> None:
+    def __init__(self, worker: str, channel: Redis | Silence, stop: Callable[[int], None]) -> None:
         self.worker = worker
+        self.channel = channel
+        self._stop = stop
         self._live: dict[int, _Live] = {}
         self._batch = _Batch()
         self._saved: list[_Batch] = []
         self._pending = Event()
         self._urgent = Event()
+        self._looks = Event()
         self._dismissed = False
 
     def start(self) -> None:
-        """Begin to commit, in a greenlet of its own."""
-        self._committer = gevent.spawn(self._commit_forever)
+        """Begin to commit and to follow, in greenlets of its own."""
+        self._greenlets = [gevent.spawn(self._commit_forever), gevent.spawn(self._follow_forever)]
 
     def stop(self) -> None:
-        """Commit no more."""
-        self._committer.kill()
+        """Commit and follow no more."""
+        gevent.killall(self._greenlets)
 
     # For the one who writes
 
     def open(self, id: int, text: str = "") -> None:
         """Prepare for an analysis that will grow here from a saved text; viewers may come from now on."""
-        if id not in self._live:
+        live = self._live.get(id)
+        if live is None:
             self._live[id] = _Live(text)
-
-    def __contains__(self, id: int) -> bool:
-        return id in self._live
+        elif live.is_followed:
+            live.adopt(text)
+            live.announce()
 
     def notify(self, id: int, wait: Wait | None, seconds: float = 0.0) -> None:
         """Tell the viewers what an analysis waits for, and for how long; its next text takes that back."""
         if live := self._live.get(id):
             live.notice = Notice(wait, time.monotonic() + seconds) if wait else Notice(None)
             live.announce()
+            self._tell_notice(id, live)
 
     def text(self, id: int) -> str:
         """Return the saved text of an analysis that grows here."""
@@ -249,8 +276,13 @@ class TokenLog:
         """
         live = self._live.get(id)
         if live is None:
-            yield from self._observe_saved(id, after, viewer)
-            return
+            status, text = Analysis.saved(id, after) or (None, "")
+            if status is None or status in ENDINGS:
+                if status:
+                    yield Text(after + len(text), text)
+                yield Ended(Status(status) if status else None)
+                return
+            live = self._follow(id, status, text if not after else None)
         live.viewers.add(viewer)
         try:
             notice = None
@@ -270,12 +302,14 @@ class TokenLog:
                     yield live.ended
                     return
                 elif live.is_lost:
-                    yield from self._observe_saved(id, after, viewer)
+                    yield from self.observe(id, after, viewer)
                     return
                 elif not viewer.news.wait(viewer.patience):
                     yield Text(after, "")
         finally:
             live.viewers.discard(viewer)
+            if live.is_followed and not live.viewers and self._live.get(id) is live:
+                del self._live[id]
 
     def dismiss(self) -> None:
         """Send all viewers away, those too who come from now on."""
@@ -284,31 +318,122 @@ class TokenLog:
             for viewer in live.viewers:
                 viewer.leave()
 
-    def _observe_saved(self, id: int, after: int, viewer: Viewer) -> Iterator[Text | Notice | Ended]:
-        due = 0.0
-        status = ""
-        while not (viewer.has_left or self._dismissed):
-            found = Analysis.saved(id, after)
-            if found is None:
-                yield Ended(None)
-                return
-            before, (status, text) = status, found
-            after += len(text)
-            if text or time.monotonic() >= due:
-                due = time.monotonic() + viewer.patience
-                yield Text(after, text)
-            if status != before and status not in ENDINGS:
-                yield Notice(Wait.TURN if status == Status.WAITING else None)
-            if status in ENDINGS:
-                yield Ended(Status(status))
-                return
-            viewer.news.wait(self.POLL_SECONDS)
+    # Following what other processes run, or nobody yet
+
+    def hear(self, message: list[Any]) -> None:
+        """Take what another process tells of an analysis: its text, what it waits for, that it changed."""
+        kind, *rest = message
+        if kind == "watch":
+            self._watched(*rest)
+            return
+        live = self._live.get(rest[0])
+        if live is None or not live.is_followed:
+            return
+        if kind == "text":
+            _, position, text = rest
+            if position > live.position:
+                live.look_at = 0
+            elif more := text[live.position - position :]:
+                live.notice = Notice(None) if live.notice.wait else live.notice
+                live.add(more)
+                live.announce()
+                self._look_later(live, has_news=True)
+        elif kind == "wait":
+            _, wait, seconds = rest
+            live.notice = Notice(Wait(wait), time.monotonic() + seconds) if wait else Notice(None)
+            live.announce()
+        elif kind == "look":
+            live.look_at = 0
+        if not live.look_at:
+            self._looks.set()
+
+    def _follow(self, id: int, status: str, text: str | None) -> _Live:
+        if text is None:
+            status, text = Analysis.saved(id) or (status, "")
+        # Another viewer may have come while it was read.
+        live = self._live.setdefault(id, _Live(is_followed=True))
+        if live.is_followed:
+            self._take_saved(id, live, 0, (status, text))
+            self._watch([id])
+        return live
+
+    def _watch(self, ids: list[int]) -> None:
+        self.channel.tell(["watch", ids, self.worker])
+
+    def _watched(self, ids: list[int], watcher: str) -> None:
+        for id in ids:
+            live = self._live.get(id)
+            if live and not live.is_followed and watcher != self.worker:
+                live.watchers[watcher] = time.monotonic() + self.WATCH_SECONDS
+                self._tell_notice(id, live)
+
+    def _tell(self, live: _Live, message: list[Any]) -> None:
+        now = time.monotonic()
+        for watcher, until in list(live.watchers.items()):
+            if now < until:
+                self.channel.tell(message, watcher)
+            else:
+                del live.watchers[watcher]
+
+    def _tell_notice(self, id: int, live: _Live) -> None:
+        if live.watchers:
+            wait, until = live.notice
+            self._tell(live, ["wait", id, wait, max(0.0, until - time.monotonic())])
+
+    def _follow_forever(self) -> None:
+        watched_at = 0.0
+        was_up = self.channel.is_up
+        while True:
+            self._looks.wait(self.POLL_SECONDS)
+            self._looks.clear()
+            now, is_up = time.monotonic(), self.channel.is_up
+            followed = [(id, live) for id, live in self._live.items() if live.is_followed]
+            if is_up and (now - watched_at > self.WATCH_SECONDS / 3 or not was_up):
+                watched_at = now
+                if followed:
+                    self._watch([id for id, _ in followed])
+            for id, live in followed:
+                if live.is_followed and (not is_up or not was_up or now >= live.look_at):
+                    self._look(id, live)
+            was_up = is_up
+
+    def _look(self, id: int, live: _Live) -> None:
+        before = live.position
+        self._look_later(live, has_news=False)
+        try:
+            found = Analysis.saved(id, before)
+        except Exception as error:
+            # Whatever it was, those who follow need one who looks.
+            logger.warning("could not look", exc_info=error, extra={"analysis": id})
+            return
+        self._take_saved(id, live, before, found)
+
+    def _look_later(self, live: _Live, has_news: bool) -> None:
+        first, last = self.LOOK_SECONDS
+        live.patience = first if has_news else min(last, max(first, live.patience * 2))
+        live.look_at = time.monotonic() + live.patience
+
+    def _take_saved(self, id: int, live: _Live, before: int, found: tuple[str, str] | None) -> None:
+        # While it was read it may have grown, or begun to run here.
+        if not live.is_followed or self._live.get(id) is not live:
+            return
+        status, text = found or (None, "")
+        if more := text[live.position - before :]:
+            live.add(more)
+        if status is None or status in ENDINGS:
+            self._finish(id, Ended(Status(status) if status else None))
+            return
+        if status == Status.WAITING and live.notice.wait is not Wait.TURN:
+            live.notice = Notice(Wait.TURN)
+        elif status == Status.RUNNING and live.notice.wait is Wait.TURN:
+            live.notice = Notice(None)
+        live.announce()
 
     # Committing
 
     def _owned(self, id: int) -> _Live:
         live = self._live.get(id)
-        if live is None:
+        if live is None or live.is_followed:
             raise LeaseLost(id)
         return live
 
@@ -330,10 +455,12 @@ class TokenLog:
             raise LeaseLost(id)
 
     def _commit_forever(self) -> None:
-        tick_due = renewed = time.monotonic()
+        tick_due = renewed = looked = time.monotonic()
         while True:
+            # A commit also tells of stops: with a channel to tell of them, seldom is enough.
+            look_after = self.RENEW_SECONDS if self.channel.is_up else self.POLL_SECONDS
             if not self._saved:
-                self._pending.wait(max(0, renewed + self.RENEW_SECONDS - time.monotonic()))
+                self._pending.wait(max(0, looked + look_after - time.monotonic()))
             is_tick = not self._urgent.wait(max(0, tick_due - time.monotonic()))
             self._pending.clear()
             self._urgent.clear()
@@ -342,8 +469,9 @@ class TokenLog:
                 tick_due = now + self.TICK_SECONDS
                 self._let_writers_go()
             renew = now - renewed >= self.RENEW_SECONDS
-            if renew or self._batch:
+            if renew or self._batch or now - looked >= look_after:
                 self._commit(self.LEASE_SECONDS if renew else None)
+                looked = now
             if renew:
                 renewed = now
 
@@ -370,11 +498,16 @@ class TokenLog:
             if id in batch.held and (live := self._live.get(id)):
                 if live.notice.wait:
                     live.notice = Notice(None)
+                position = live.position
                 live.add(text)
                 live.announce()
-        for id in batch.ids - batch.held - batch.failed.keys():
+                if live.watchers:
+                    self._tell(live, ["text", id, position, text])
+        for id in batch.ids - batch.held.keys() - batch.failed.keys():
             self._lose(id)
-        for id in batch.held & batch.endings.keys():
+        for id in (id for id, is_to_stop in batch.held.items() if is_to_stop):
+            self._stop(id)
+        for id in batch.held.keys() & batch.endings.keys():
             ending = batch.endings[id]
             if (live := self._live.get(id)) and (rest := ending["text"][live.position :]):
                 live.add(rest)
@@ -382,13 +515,13 @@ class TokenLog:
 
     def _commit_one_by_one(self, batch: _Batch) -> None:
         """Keep what cannot be stored of one analysis from taking the others with it."""
-        batch.held = set()
+        batch.held = {}
         for id in batch.ids:
             pieces = [piece for piece in batch.pieces if piece[0] == id]
             endings = {id: batch.endings[id]} if id in batch.endings else {}
             try:
                 held = Analysis.commit(self.worker, pieces, endings, None, batch.first & {id})
-                batch.held |= held & {id}
+                batch.held |= {id: held[id]} if id in held else {}
             except Exception as error:
                 logger.exception("cannot be saved", extra={"analysis": id})
                 batch.failed[id] = error
@@ -403,3 +536,4 @@ class TokenLog:
         if live := self._live.pop(id, None):
             live.ended = ended
             live.announce()
+            self._tell(live, ["look", id])

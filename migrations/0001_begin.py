@@ -1,6 +1,7 @@
 """People, documents, analyses and the pieces of the token log."""
 
 from peewee import (
+    AutoField,
     BooleanField,
     CharField,
     CompositeKey,
@@ -9,14 +10,18 @@ from peewee import (
     ForeignKeyField,
     IntegerField,
     Model,
+    SqliteDatabase,
     TextField,
 )
 from playhouse.sqlite_ext import AutoIncrementField
 
 
 def up(migrator, db):
+    is_sqlite = isinstance(db, SqliteDatabase)
+
     class Record(Model):
-        id = AutoIncrementField()
+        # An id is never given out twice, as PostgreSQL's sequences do by themselves.
+        id = AutoIncrementField() if is_sqlite else AutoField()
 
         class Meta:
             database = db
@@ -72,6 +77,6 @@ def up(migrator, db):
             database = db
             legacy_table_names = False
             primary_key = CompositeKey("analysis", "position")
-            without_rowid = True
+            without_rowid = is_sqlite
 
     db.create_tables([User, Document, Analysis, Piece])

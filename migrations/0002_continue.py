@@ -10,7 +10,7 @@ def up(migrator, db):
 
     continues = ForeignKeyField(Analysis, field=Analysis.id, null=True, on_delete="SET NULL")
     # With its default in the column itself the table need not be written anew.
-    is_estimate = BooleanField(constraints=[SQL("DEFAULT 0")])
+    is_estimate = BooleanField(constraints=[SQL("DEFAULT FALSE")])
     migrator.migrate(
         migrator.add_column("analysis", "continues_id", continues),
         migrator.add_column("analysis", "joins_at", IntegerField(null=True)),

@@ -10,6 +10,7 @@ from traceback import walk_tb  # noqa: E402
 
 import gevent  # noqa: E402
 import pytest  # noqa: E402
+from jinja2 import FileSystemBytecodeCache  # noqa: E402
 
 import config  # noqa: E402
 import storage  # noqa: E402
@@ -18,8 +19,15 @@ from tests.chromium import Browser, open_chromium  # noqa: E402
 from tests.precis import Precis  # noqa: E402
 from tests.scripted_provider import ScriptedProvider  # noqa: E402
 
-for name in [name for name in os.environ if name.startswith(("PRECIS_", "OPENAI_", "ANTHROPIC_"))]:
+for name in [name for name in os.environ if name.startswith(("PRECIS_", "OPENAI_", "ANTHROPIC_", "SSL_"))]:
     del os.environ[name]
+
+# Each client would read all that the machine trusts, which takes longer than most tests do.
+os.environ["SSL_CERT_DIR"] = os.devnull
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A worker waits for its next test, which another thread brings, and gevent would call that a deadlock.
+    gevent.get_hub().loop.async_().start(lambda: None)
 
 
 @pytest.fixture(autouse=True)
@@ -73,8 +81,14 @@ def settings(tmp_path, provider):
     )
 
 
+@pytest.fixture(scope="session")
+def _compiled(tmp_path_factory):
+    """What the templates are compiled to, by the first application that shows them."""
+    return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+
+
 @pytest.fixture
-def make_app(settings):
+def make_app(settings, _compiled):
     """Make applications that have begun, each in place of the one before."""
     made = []
 
@@ -84,6 +98,7 @@ def make_app(settings):
         made.clear()
         app = create_app(settings.model_copy(update=changes))
         app.testing = True
+        app.jinja_env.bytecode_cache = _compiled
         storage.migrate()
         app.extensions["analyzer"].begin()
         made.append(app)

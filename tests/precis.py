@@ -139,7 +139,12 @@ def count_sockets(pid):
 
 
 def free_port():
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a port that only a server of ours can listen on, as long as this process lives."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        port = holder.getsockname()[1]
+        # Never closed: bound without listening, it keeps the kernel from handing the port to anybody else,
+        # and does not hinder a server, which sets SO_REUSEADDR too.
+        holder.detach()
+    return port

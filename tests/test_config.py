@@ -16,6 +16,7 @@ DEFAULTS = {
     "PRECIS_BIND": "",
     "PRECIS_HOSTS": ("localhost", "127.0.0.1", "[::1]"),
     "PRECIS_DATABASE_URL": f"sqlite:///{config.ROOT}/var/precis.db",
+    "PRECIS_REDIS_URL": "",
     "PRECIS_SECRET_KEY": "",
     "PRECIS_MODELS": (),
     "OPENAI_API_KEY": "",
@@ -94,10 +95,14 @@ def test_a_setting_is_read_from_its_variable(monkeypatch, name, value, meant):
         ("PRECIS_PORT", "-1"),
         ("PRECIS_PORT", ""),
         ("PRECIS_HOSTS", " , "),
-        ("PRECIS_DATABASE_URL", "postgresql://localhost/precis"),
+        ("PRECIS_DATABASE_URL", "postgresql://localhost"),
+        ("PRECIS_DATABASE_URL", "mysql://localhost/precis"),
         ("PRECIS_DATABASE_URL", "precis.db"),
         ("PRECIS_DATABASE_URL", "sqlite:///"),
         ("PRECIS_DATABASE_URL", "sqlite:///:memory:"),
+        ("PRECIS_REDIS_URL", "localhost:6379"),
+        ("PRECIS_WORKERS", "0"),
+        ("PRECIS_ROLE", "runner"),
         ("PRECIS_OPENAI_API", "grpc"),
         ("PRECIS_MAX_OUTPUT_TOKENS", "0"),
         ("PRECIS_MAX_RUNNING", "0"),
@@ -157,6 +162,19 @@ def test_where_the_server_listens(monkeypatch, changes, address):
 def test_a_database_is_a_file_relative_or_absolute(monkeypatch):
     assert load(monkeypatch, PRECIS_DATABASE_URL="sqlite:///var/a.db").database_file == Path("var/a.db")
     assert load(monkeypatch, PRECIS_DATABASE_URL="sqlite:////srv/a.db").database_file == Path("/srv/a.db")
+
+
+SEVERAL = [("PRECIS_WORKERS", "2"), ("PRECIS_ROLE", "web"), ("PRECIS_ROLE", "worker")]
+
+
+@pytest.mark.parametrize(("name", "value"), SEVERAL)
+def test_several_processes_are_refused_a_file_and_asked_for_redis(monkeypatch, name, value):
+    with pytest.raises(ConfigError, match=rf"^{name} means several processes, which cannot share a SQLite file"):
+        load(monkeypatch, **{name: value})
+    with pytest.raises(ConfigError, match=rf"^{name} means several .* set PRECIS_REDIS_URL to redis://…\.$"):
+        load(monkeypatch, PRECIS_DATABASE_URL="postgresql://db/precis")
+    settings = load(monkeypatch, PRECIS_REDIS_URL="redis://cache/0")
+    assert settings.database_file is None
 
 
 def offered(**settings):

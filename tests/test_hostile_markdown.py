@@ -237,12 +237,23 @@ def test_anything_is_harmless(text):
     assert_harmless(render(text, PARAGRAPHS))
 
 
-@pytest.mark.parametrize("nesting", ["> ", ">", "- ", "* + ", "1. ", "> - ", "*a **b "])
-def test_deep_nesting_does_not_end_the_process(nesting):
-    code = f"from views.helpers.markdown import render; print(len(render({nesting!r} * 100_000 + 'x', 1)))"
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert run.returncode == 0, run.stderr
-    assert int(run.stdout) > 100_000
+# In a process of its own, which says after each that it lives.
+NESTED = """
+import sys
+from views.helpers.markdown import render
+for nesting in sys.argv[1:]:
+    print(len(render(nesting * 100_000 + "x", 1)), flush=True)
+"""
+
+
+def test_deep_nesting_does_not_end_the_process():
+    nestings = ["> ", ">", "- ", "* + ", "1. ", "> - ", "*a **b "]
+    command = [sys.executable, "-c", NESTED, *nestings]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    lengths = [int(line) for line in run.stdout.splitlines()]
+    assert run.returncode == 0, (nestings[len(lengths)], run.stderr)
+    assert len(lengths) == len(nestings)
+    assert min(lengths) > 100_000
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ ARROWS = {
     "server": {"analyzer", "config", "logs", "storage"},
     "config": set(),
     "logs": set(),
-    "storage": set(),
+    "storage": {"storage"},
     "models": {"storage"},
     "providers": {"providers"},
     "analyzer": {"analyzer", "models", "providers", "storage"},

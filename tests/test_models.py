@@ -8,7 +8,7 @@ from models import ENDINGS, LIVE, Analysis, Document, Piece, Status, User
 
 @pytest.fixture(autouse=True)
 def _database(tmp_path):
-    storage.connect(tmp_path / "precis.db")
+    storage.connect(f"sqlite:///{tmp_path / 'precis.db'}")
     storage.migrate()
     with storage.connected():
         yield
@@ -42,7 +42,7 @@ def test_an_ending_is_final(document):
     Analysis.claim_next("w", 15)
     Analysis.commit("w", [], {id: {"status": Status.COMPLETE, "text": "done", "words": 1}})
 
-    assert Analysis.commit("w", [], {id: {"status": Status.FAILED, "text": "", "words": 0}}) == set()
+    assert Analysis.commit("w", [], {id: {"status": Status.FAILED, "text": "", "words": 0}}) == {}
     assert Analysis.stop(id) is Status.COMPLETE
     assert Analysis.interrupt([id], "another", is_alone=True) == []
     row = Analysis.get_by_id(id)
@@ -71,7 +71,7 @@ def test_what_a_dead_worker_left_is_interrupted_with_its_text(document):
     Analysis.claim_next("dead", 15)
     Analysis.commit("dead", [(dead, 0, "one "), (dead, 4, "two")], {}, first={dead})
 
-    assert Analysis.abandoned("new", (), is_alone=True) == [dead]
+    assert Analysis.abandoned("new", lambda _: False, is_alone=True) == [dead]
     assert Analysis.interrupt([dead, waiting], "new", is_alone=True) == [dead]
 
     row = Analysis.get_by_id(dead)

@@ -17,7 +17,7 @@ from gevent.event import Event
 import app
 import storage
 from models import Document, User
-from storage import DatabaseRefused, StorageError, StorageFull
+from storage import DatabaseRefused, StorageError, StorageFull, backups, schema, sqlite
 from tests.precis import ROOT, Precis
 from tests.prose import answer
 
@@ -37,12 +37,12 @@ def file(tmp_path):
 def backup(tmp_path):
     """A backup of another database, of three documents."""
     fill(tmp_path / "other.db", 3)
-    storage.back_up(tmp_path / "other.db", tmp_path / "backup.db")
+    backups.back_up(tmp_path / "other.db", tmp_path / "backup.db")
     return tmp_path / "backup.db"
 
 
 def fill(file, documents):
-    storage.connect(file)
+    storage.connect(f"sqlite:///{file}")
     storage.migrate()
     with storage.connected(), storage.database.atomic():
         for number in range(documents):
@@ -154,7 +154,7 @@ def locked(file):
 def test_a_write_that_the_disk_refuses_tells_sqlites_first_reason_and_leaves_all_in_order(
     file, refusing, reason
 ):
-    storage.connect(file)
+    storage.connect(f"sqlite:///{file}")
     with storage.connected():
         save("first")
         with refusing():
@@ -175,7 +175,7 @@ def test_the_first_reason_is_told_from_within_a_savepoint_too(file):
         with storage.database.atomic():
             save()
 
-    storage.connect(file)
+    storage.connect(f"sqlite:///{file}")
     with storage.connected():
         with full_database(), pytest.raises(StorageFull, match=r"^database or disk is full$"):
             nested()
@@ -183,7 +183,7 @@ def test_the_first_reason_is_told_from_within_a_savepoint_too(file):
 
 
 def test_a_write_that_fails_leaves_no_connection_behind(file):
-    storage.connect(file)
+    storage.connect(f"sqlite:///{file}")
     owner = save().owner
     before = times_open(file)
 
@@ -198,7 +198,7 @@ def test_a_write_that_fails_leaves_no_connection_behind(file):
 
 def test_a_failure_while_another_one_is_handled_is_told_by_its_own_reason(file, monkeypatch):
     monkeypatch.setattr(storage, "PATIENCE_SECONDS", 0)
-    storage.connect(file)
+    storage.connect(f"sqlite:///{file}")
     with storage.connected():
         owner = User.local()
         with full_database(), pytest.raises(StorageFull) as first:
@@ -213,7 +213,7 @@ def test_a_failure_while_another_one_is_handled_is_told_by_its_own_reason(file, 
 
 @pytest.mark.fault("database locked")
 def test_a_locked_database_is_waited_for(file, monkeypatch):
-    storage.connect(file)
+    storage.connect(f"sqlite:///{file}")
     begin, attempts, third = storage.database.obj.begin, [], Event()
 
     def counted(*args):
@@ -236,7 +236,7 @@ def test_a_locked_database_is_waited_for(file, monkeypatch):
 @pytest.mark.fault("database locked")
 def test_one_that_stays_locked_is_given_up_and_is_not_full(file, monkeypatch):
     monkeypatch.setattr(storage, "PATIENCE_SECONDS", 0.05)
-    storage.connect(file)
+    storage.connect(f"sqlite:///{file}")
     with locked(file), pytest.raises(StorageError, match=r"^database is locked$") as failure:
         save()
 
@@ -329,7 +329,7 @@ def test_a_damaged_file_is_refused_and_left_as_it_is(file, damage):
     before = file.read_bytes()
 
     with pytest.raises(DatabaseRefused) as refusal:
-        storage.check(file)
+        sqlite.SQLite(f"sqlite:///{file}").check()
 
     sentence = str(refusal.value)
     assert sentence.startswith(f"{file} cannot be used: it is damaged (")
@@ -346,7 +346,7 @@ def test_what_another_has_written_is_refused_and_left_as_it_is(file, change, rea
     before = file.read_bytes()
 
     with pytest.raises(DatabaseRefused) as refusal:
-        storage.check(file)
+        sqlite.SQLite(f"sqlite:///{file}").check()
 
     assert str(refusal.value) == f"{file} cannot be used: {reason}"
     assert file.read_bytes() == before
@@ -367,28 +367,28 @@ def test_a_server_does_not_start_on_such_a_file(precis, change):
 
 def test_an_older_schema_is_brought_up_to_date(tmp_path):
     file, older = tmp_path / "precis.db", tmp_path / "migrations"
-    shutil.copytree(storage.MIGRATIONS, older)
+    shutil.copytree(schema.MIGRATIONS, older)
     last = max(older.glob("*.py"))
     last.unlink()
-    storage.connect(file)
+    storage.connect(f"sqlite:///{file}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(storage, "MIGRATIONS", older)
-        storage.check(file)
+        patch.setattr(schema, "MIGRATIONS", older)
+        sqlite.SQLite(f"sqlite:///{file}").check()
         storage.migrate()
 
-    storage.check(file)
+    sqlite.SQLite(f"sqlite:///{file}").check()
 
     assert storage.migrate() == [last.stem]
-    storage.check(file)
+    sqlite.SQLite(f"sqlite:///{file}").check()
 
 
 def test_a_file_that_is_not_there_or_holds_nothing_yet_is_made(tmp_path):
     file = tmp_path / "precis.db"
-    storage.check(file)
+    sqlite.SQLite(f"sqlite:///{file}").check()
     assert not file.exists()
     for content in ("", "PRAGMA journal_mode = WAL", "CREATE TABLE schema_migration (name)"):
         execute(file, content)
-        storage.check(file)
+        sqlite.SQLite(f"sqlite:///{file}").check()
 
 
 # Backup and restore
@@ -465,11 +465,11 @@ def test_what_waited_in_a_backup_is_not_asked_once_it_is_restored(precis, provid
 
 
 def test_a_backup_is_complete_while_its_newest_part_is_in_the_log_only(file, tmp_path):
-    storage.connect(file)
+    storage.connect(f"sqlite:///{file}")
     with storage.connected():
         save("newest")
         assert b"newest" not in file.read_bytes()
-        storage.back_up(file, tmp_path / "backup.db")
+        backups.back_up(file, tmp_path / "backup.db")
 
     assert "newest" in titles(tmp_path / "backup.db")
     assert names(tmp_path) == {"precis.db", "precis.db-wal", "precis.db-shm", "backup.db"}
@@ -490,7 +490,7 @@ def test_a_backup_goes_into_a_new_file_in_a_folder_that_is_there(file, tmp_path)
         ),
     ):
         with pytest.raises(DatabaseRefused) as refusal:
-            storage.back_up(database, target)
+            backups.back_up(database, target)
         assert str(refusal.value) == sentence
     assert names(tmp_path) == before
     assert there.read_text() == "mine"
@@ -500,17 +500,17 @@ def test_what_is_damaged_gives_no_backup(file, tmp_path):
     damage_a_page(file)
 
     with pytest.raises(DatabaseRefused, match="it is damaged"):
-        storage.back_up(file, tmp_path / "backup.db")
+        backups.back_up(file, tmp_path / "backup.db")
 
     assert names(tmp_path) == {file.name}
 
 
 def test_a_full_disk_gives_no_backup(file, tmp_path):
     with file_limit(65536), pytest.raises(DatabaseRefused, match=r"backup\.db cannot be written: disk I/O"):
-        storage.back_up(file, tmp_path / "backup.db")
+        backups.back_up(file, tmp_path / "backup.db")
 
     assert names(tmp_path) == {file.name}
-    storage.back_up(file, tmp_path / "backup.db")
+    backups.back_up(file, tmp_path / "backup.db")
     assert titles(tmp_path / "backup.db") == titles(file)
 
 
@@ -522,12 +522,12 @@ BAD_BACKUPS["not there"] = os.unlink
 @pytest.mark.parametrize("change", BAD_BACKUPS.values(), ids=BAD_BACKUPS)
 def test_what_is_no_sound_backup_of_precis_is_not_restored(file, tmp_path, change):
     backup = tmp_path / "backup.db"
-    storage.back_up(file, backup)
+    backups.back_up(file, backup)
     change(backup)
     before = file.read_bytes()
 
     with pytest.raises(DatabaseRefused) as refusal:
-        storage.restore(file, backup)
+        backups.restore(file, backup)
 
     assert str(refusal.value).startswith(f"{backup} ")
     assert file.read_bytes() == before
@@ -538,8 +538,8 @@ def test_a_restore_keeps_what_was_there_with_its_log_and_says_where(file, backup
     leave_as_after_a_kill(file)
     before = titles(as_it_is(file)) | {"in the log"}
 
-    first = storage.restore(file, backup)
-    second = storage.restore(file, backup)
+    first = backups.restore(file, backup)
+    second = backups.restore(file, backup)
 
     assert first == f"{file}: {backup.stat().st_size / 1e6:,.1f} MB, documents: 3, analyses: 0" + (
         f"; what was there is {file}.replaced-1"
@@ -554,7 +554,7 @@ def test_a_damaged_database_is_replaced_and_kept_byte_for_byte(file, backup):
     make_no_database(file)
     before = file.read_bytes()
 
-    storage.restore(file, backup)
+    backups.restore(file, backup)
 
     assert titles(file) == titles(backup)
     assert Path(f"{file}.replaced-1").read_bytes() == before
@@ -565,7 +565,7 @@ def test_a_log_without_its_database_is_not_replayed_onto_the_restored_one(file, 
     file.unlink()
     log = Path(f"{file}-wal").read_bytes()
 
-    storage.restore(file, backup)
+    backups.restore(file, backup)
 
     assert titles(file) == titles(backup)
     assert Path(f"{file}.replaced-1-wal").read_bytes() == log
@@ -573,11 +573,11 @@ def test_a_log_without_its_database_is_not_replayed_onto_the_restored_one(file, 
 
 def test_nothing_is_restored_under_a_program_that_has_the_database_open(file, backup, monkeypatch):
     monkeypatch.setattr(storage, "PATIENCE_SECONDS", 0)
-    storage.connect(file)
+    storage.connect(f"sqlite:///{file}")
     with storage.connected():
         save("newest")
         with pytest.raises(DatabaseRefused) as refusal:
-            storage.restore(file, backup)
+            backups.restore(file, backup)
         save("newer still")
     storage.database.close_idle()
 
@@ -599,7 +599,7 @@ def test_a_copy_is_on_the_disk_before_it_takes_the_databases_place(file, backup,
 
     monkeypatch.setattr(os, "fsync", seen_fsync)
     monkeypatch.setattr(os, "replace", seen_replace)
-    storage.restore(file, backup)
+    backups.restore(file, backup)
 
     copy, folder = f"{file}.part", str(file.parent)
     assert steps == [("fsync", copy), ("fsync", folder), ("replace", copy), ("fsync", folder)]
@@ -609,7 +609,7 @@ def test_a_link_to_a_database_stays_a_link(file, backup, tmp_path):
     link = tmp_path / "link.db"
     link.symlink_to(file)
 
-    storage.restore(link, backup)
+    backups.restore(link, backup)
 
     assert link.is_symlink()
     assert titles(file) == titles(backup)
@@ -617,9 +617,9 @@ def test_a_link_to_a_database_stays_a_link(file, backup, tmp_path):
 
 def test_any_file_name_will_do(file, tmp_path):
     odd = tmp_path / "100% 'odd'? #1 \u00e9.db"
-    storage.back_up(file, odd)
+    backups.back_up(file, odd)
     expected = titles(file)
-    storage.restore(file, odd)
+    backups.restore(file, odd)
 
     assert titles(file) == expected
     assert odd.exists()
@@ -627,7 +627,7 @@ def test_any_file_name_will_do(file, tmp_path):
 
 def leave_as_after_a_kill(file):
     """Leave a transaction in the log, as a process does that dies."""
-    storage.connect(file)
+    storage.connect(f"sqlite:///{file}")
     with storage.connected():
         save("in the log")
         for suffix in ("", "-wal"):
@@ -647,7 +647,7 @@ STEPS = """
 import os, shutil, sys
 from itertools import count
 from pathlib import Path
-import storage
+from storage import backups
 
 how, what, start, file = sys.argv[1:]
 
@@ -672,7 +672,7 @@ for number in count():
         for name in ("replace", "link", "fsync", "unlink"):
             setattr(os, name, stepping(getattr(os, name), left))
         sys.stderr = open(os.devnull, "w")
-        getattr(storage, what)(folder / "precis.db", folder / file)
+        getattr(backups, what)(folder / "precis.db", folder / file)
         os._exit(0)
     if os.wait()[1] == 0:
         break
@@ -695,7 +695,7 @@ def start(tmp_path):
     start.mkdir()
     fill(start / "precis.db", 20)
     fill(tmp_path / "other.db", 3)
-    storage.back_up(tmp_path / "other.db", start / "backup.db")
+    backups.back_up(tmp_path / "other.db", start / "backup.db")
     return start
 
 
@@ -714,12 +714,12 @@ def test_a_restore_that_ends_at_any_step_leaves_the_old_database_or_the_new_one(
     for folder in each_step(how, "restore", start, "backup.db"):
         file = folder / "precis.db"
         try:
-            storage.check(file)
+            sqlite.SQLite(f"sqlite:///{file}").check()
             found.append(titles(file))
         except DatabaseRefused:
             found.append(None)
 
-        storage.restore(file, folder / "backup.db")
+        backups.restore(file, folder / "backup.db")
         assert titles(file) == new
         if left != "damaged":
             assert titles(f"{file}.replaced-1") == old
@@ -741,7 +741,7 @@ def test_a_backup_that_ends_at_any_step_is_not_there_or_whole(start, how):
         if made:
             assert titles(folder / "new.db") == old
         else:
-            storage.back_up(folder / "precis.db", folder / "new.db")
+            backups.back_up(folder / "precis.db", folder / "new.db")
         assert titles(folder / "precis.db") == old
         assert not names(folder) & {"new.db.part", "new.db.part-journal"} or made
     # Two to clear the place, one to have the copy on the disk; the fourth gives it its name.

@@ -7,6 +7,7 @@ from peewee import SqliteDatabase
 
 import storage
 from analyzer import Ended, Notice, Text, Viewer
+from analyzer.channel import Silence
 from analyzer.token_log import LeaseLost, TokenLog
 from models import Analysis, Document, Piece, Status, User
 from storage import StorageError
@@ -16,7 +17,7 @@ NOTHING = Notice(None)
 
 @pytest.fixture(autouse=True)
 def _database(tmp_path):
-    storage.connect(tmp_path / "precis.db")
+    storage.connect(f"sqlite:///{tmp_path / 'precis.db'}")
     storage.migrate()
     with storage.connected():
         yield
@@ -24,7 +25,7 @@ def _database(tmp_path):
 
 @pytest.fixture
 def log():
-    log = TokenLog("here")
+    log = TokenLog("here", Silence(is_up=True), lambda id: None)
     log.start()
     yield log
     log.stop()
@@ -116,7 +117,7 @@ def test_an_ended_analysis_is_read_from_its_row(log, running):
 
 def test_what_another_process_runs_is_read_from_its_pieces(log, running):
     id = running("elsewhere")
-    other = TokenLog("elsewhere")
+    other = TokenLog("elsewhere", Silence(is_up=True), lambda id: None)
     other.start()
     other.open(id)
     log.POLL_SECONDS = 0
@@ -174,7 +175,7 @@ def test_leases_are_renewed_while_nothing_is_written(running):
     id = running()
     before = Analysis.get_by_id(id).lease_until
     renewed, commit = Event(), Analysis.commit
-    log = TokenLog("here")
+    log = TokenLog("here", Silence(is_up=True), lambda id: None)
     log.RENEW_SECONDS = 0.01
 
     def seen(*args):

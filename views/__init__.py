@@ -9,10 +9,12 @@ from views import analyses, cancellations, continuations, deletions, documents, 
 from views.helpers import access, cross_site, endings, formats, headers, hosts, limits, routes
 
 
-def register(app: Flask) -> None:
-    """Give an application its routes, its guards and its words."""
+def register(app: Flask, role: str = "all") -> None:
+    """Give an application its routes, its guards and its words; a `worker` only tells how it is."""
     app.url_map.converters["id"] = routes.IdConverter
     access.register(app)
+    if role == "worker":
+        app.before_request(_serve_no_pages)
     # The order of the guards is the order of these lines: what is refused as foreign is not counted.
     hosts.register(app)
     cross_site.register(app)
@@ -27,9 +29,17 @@ def register(app: Flask) -> None:
         app.register_blueprint(view.blueprint)
 
 
+def _serve_no_pages() -> tuple[str, int, dict[str, str]] | None:
+    if request.blueprint == health.blueprint.name:
+        return None
+    return "This process runs analyses; the pages are elsewhere.\n", 404, {"Content-Type": "text/plain"}
+
+
 def _connect() -> None:
     # Whether the process lives, and how its pages look, does not depend on its database.
     if request.endpoint not in {"health.up", "static"}:
+        # Read first: a body that comes slowly would keep a connection from everybody else.
+        request.form  # noqa: B018
         storage.database.connect(reuse_if_open=True)
 
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 
 from flask import Flask, current_app
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
-from limits import parse_many
+from limits import RateLimitItem, parse_many
+from limits.errors import StorageError
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter, RateLimiter
+
+logger = logging.getLogger(__name__)
 
 limiter = Limiter(get_remote_address, strategy="moving-window")
+
+# While Redis does not answer each process counts for itself; it is not asked at every start.
+REST_SECONDS = 5.0
+OPTIONS = {"socket_timeout": 1, "socket_connect_timeout": 1, "wrap_exceptions": True}
 
 
 class TooOften(Exception):
@@ -21,10 +31,38 @@ class TooOften(Exception):
         self.wait = wait
 
 
+class Counter:
+    """Counts in Redis, where all processes do, or while it is gone in this process's memory."""
+
+    def __init__(self, shared: RateLimiter) -> None:
+        self._shared = shared
+        self._own = MovingWindowRateLimiter(MemoryStorage())
+        self._rests_until = 0.0
+
+    def hit(self, item: RateLimitItem, person: str) -> float | None:
+        """Count a start; returns None, or, where it is one too many, when there is room again."""
+        if time.monotonic() >= self._rests_until:
+            try:
+                return self._hit(self._shared, item, person)
+            except StorageError as error:
+                self._rests_until = time.monotonic() + REST_SECONDS
+                logger.error("the limit is counted in each process by itself", exc_info=error)
+        return self._hit(self._own, item, person)
+
+    @staticmethod
+    def _hit(window: RateLimiter, item: RateLimitItem, person: str) -> float | None:
+        # Not `test` and then `hit`, between which others may run.
+        return None if window.hit(item, person) else window.get_window_stats(item, person).reset_time
+
+
 def register(app: Flask) -> None:
-    """Count in this process's memory."""
+    """Count in Redis if there is one, else in this process's memory."""
+    if url := app.config["REDIS_URL"]:
+        app.config.setdefault("RATELIMIT_STORAGE_OPTIONS", OPTIONS)
+        app.config.setdefault("RATELIMIT_STORAGE_URI", url)
     app.config.setdefault("RATELIMIT_STORAGE_URI", "memory://")
     limiter.init_app(app)
+    app.extensions["starts"] = Counter(limiter.limiter)
 
 
 def count_start() -> None:
@@ -33,10 +71,8 @@ def count_start() -> None:
     Called when everything else about the request is right, before the start: a limit that is looked
     at here and counted afterwards is passed by whoever sends many requests together.
     """
-    person, window = get_remote_address(), limiter.limiter
+    person, starts = get_remote_address(), current_app.extensions["starts"]
     limit = current_app.config["ANALYZE_LIMIT"]
     for item in parse_many(limit) if limit else ():
-        # Not `test` and then `hit`, between which others may run.
-        if not window.hit(item, person):
-            wait = math.ceil(window.get_window_stats(item, person).reset_time - time.time())
-            raise TooOften(item.amount, max(1, wait))
+        if (until := starts.hit(item, person)) is not None:
+            raise TooOften(item.amount, max(1, math.ceil(until - time.time())))

@@ -1,0 +1,155 @@
+"""The database: opened, checked, brought up to date, read and written, whichever of the two kinds it is.
+
+SQLite serves one process, PostgreSQL any number. What differs between them is said in `sqlite` and
+`postgresql` by two classes with the same few names; nobody else asks which of them it is.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import ParamSpec, TypeVar
+
+from peewee import DatabaseError, DatabaseProxy, IntegrityError
+from playhouse import migrations
+
+from storage import schema
+from storage.errors import DatabaseRefused, Reason, StorageError, StorageFull
+
+__all__ = [
+    "DatabaseRefused",
+    "StorageError",
+    "StorageFull",
+    "check",
+    "connect",
+    "connected",
+    "database",
+    "hold",
+    "identity",
+    "migrate",
+    "saving",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+PATIENCE_SECONDS = 5.0
+
+database = DatabaseProxy()
+
+
+def connect(url: str) -> None:
+    """Bind the models to a database, `sqlite:///file` or `postgresql://…`; nothing is opened yet."""
+    if database.obj:
+        database.disconnect()
+    if url.startswith("sqlite:///"):
+        from storage.sqlite import SQLite as Database
+    else:
+        try:
+            from storage.postgresql import PostgreSQL as Database  # type: ignore[assignment]
+        except ImportError:
+            raise DatabaseRefused(
+                "PostgreSQL needs more packages: pip install --require-hashes -r requirements-scale.txt"
+            ) from None
+    database.initialize(Database(url))
+
+
+def hold(patience_seconds: float = 3.0) -> AbstractContextManager[object]:
+    """Become the one server of a SQLite file until what is returned is closed; PostgreSQL has many.
+
+    Raises `DatabaseRefused` when another process is it.
+    """
+    held: AbstractContextManager[object] = database.hold(patience_seconds)
+    return held
+
+
+def check() -> None:
+    """Refuse, before anything is written to it, a database that cannot be served.
+
+    Raises `DatabaseRefused` when it is damaged, another program's, or changed by a newer version in a
+    way that this one does not understand.
+    """
+    database.check()
+
+
+def migrate() -> list[str]:
+    """Bring the schema up to date; returns the names of the migrations that ran."""
+    with connected(), database.alone():
+        names = migrations.run(database.obj, str(schema.MIGRATIONS))
+    # No connection may be carried over a fork, and the worker comes next.
+    database.disconnect()
+    return names
+
+
+def identity() -> str:
+    """Return what tells this database from all others: the moment at which it was made."""
+    with connected():
+        made = "SELECT applied FROM schema_migration ORDER BY id LIMIT 1"
+        return str(database.execute_sql(made).fetchone()[0])
+
+
+@contextmanager
+def connected() -> Iterator[None]:
+    """Hold a connection for a short block; an inner block shares the outer one's.
+
+    Raises `StorageError` when the database cannot be opened or read.
+    """
+    handled = sys.exception()
+    try:
+        with _connection():
+            yield
+    except IntegrityError:
+        raise
+    except DatabaseError as error:
+        raise _storage_error(*database.reason(error, handled)) from error
+
+
+@contextmanager
+def _connection() -> Iterator[None]:
+    if not database.is_closed():
+        yield
+    else:
+        with database.connection_context():
+            yield
+
+
+def saving(write: Callable[P, R]) -> Callable[P, R]:
+    """Run a method in one write transaction, again for up to five seconds while it cannot be had.
+
+    That is while another process holds the lock or the server is away: the wait is cooperative. With
+    SQLite the method must not yield to other greenlets: a second writer of this process would find the
+    database locked. Raises `StorageError` after that, or at once for any other reason and when it cannot
+    be told whether the write was saved, and `StorageFull` when the reason is the disk.
+    """
+
+    @functools.wraps(write)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        handled = sys.exception()
+        while True:
+            is_written = False
+            try:
+                with _connection(), database.atomic():
+                    result = write(*args, **kwargs)
+                    is_written = True
+                return result
+            except IntegrityError:
+                raise
+            except DatabaseError as error:
+                text, reason = database.reason(error, handled)
+                may_go_away = reason is Reason.LOCKED or (reason is Reason.GONE and not is_written)
+                if not may_go_away or database.in_transaction() or time.monotonic() > deadline:
+                    raise _storage_error(text, reason) from error
+                if reason is Reason.GONE:
+                    # The request's own connection, if there is one, is as dead.
+                    database.renew()
+            time.sleep(0.01)
+
+    return wrapper
+
+
+def _storage_error(text: str, reason: Reason) -> StorageError:
+    return (StorageFull if reason is Reason.FULL else StorageError)(text)

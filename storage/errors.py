@@ -1,0 +1,29 @@
+"""What can go wrong with the database.
+
+StorageError          it could not be read or written
+└── StorageFull       because it is full or read-only
+DatabaseRefused       it cannot be served at all
+"""
+
+from enum import Enum, auto
+
+
+class StorageError(Exception):
+    """The database could not be written or read; the message is its own first reason."""
+
+
+class StorageFull(StorageError):
+    """Storage is full or read-only; nothing more can be saved."""
+
+
+class DatabaseRefused(Exception):
+    """A database cannot be served, copied or replaced; the message is a sentence: why, and what to do."""
+
+
+class Reason(Enum):
+    """Why the database did not do what it was told."""
+
+    LOCKED = auto()  # somebody else is at it: it goes away by itself
+    GONE = auto()  # it does not answer
+    FULL = auto()
+    OTHER = auto()

@@ -1,0 +1,226 @@
+"""PostgreSQL, for any number of processes on any number of machines: pooled, bounded, on one clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import psycopg
+from peewee import PostgresqlDatabase, __exception_wrapper__  # type: ignore[attr-defined]
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from storage.errors import DatabaseRefused, Reason
+from storage.schema import unknown
+
+MOST_CONNECTIONS = 10
+CONNECT_SECONDS = 3.0
+# Of a statement: a server that hangs, or a network that is cut, says nothing at all.
+ANSWER_SECONDS = 10.0
+OPTIONS = {
+    "connect_timeout": "3",
+    # What was sent and is not even acknowledged, as when the network is cut.
+    "tcp_user_timeout": "5000",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "application_name": "precis",
+    # A process that hangs in the middle of a transaction would keep its rows locked for all others.
+    "options": "-c lock_timeout=4s -c idle_in_transaction_session_timeout=10s -c timezone=UTC",
+}
+# Any constant: who migrates holds it.
+MIGRATION_LOCK = 0x707265636973
+
+LOCKED = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock time-out
+FULL = {"53100", "58030", "25006"}  # disk full, I/O error, read-only
+# Shut down by an administrator, by a crash, or still starting; no connection left; idle for too long.
+GONE = {"57P01", "57P02", "57P03", "53300", "25P03"}
+
+
+class Connection(psycopg.Connection[Any]):
+    """A connection that is given up when the server does not answer."""
+
+    answer_seconds: float | None = ANSWER_SECONDS
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Wait for the server, so long at most."""
+        try:
+            return super().wait(gen, interval, timeout or self.answer_seconds)
+        except psycopg.errors._WaitTimeout:
+            self.close()
+            raise psycopg.OperationalError("the server does not answer") from None
+        except BaseException:
+            # Cut off in the middle of an answer it is of no use: a greenlet was killed, or timed out.
+            if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
+                self.close()
+            raise
+
+
+class PostgreSQL(PostgresqlDatabase):
+    """A PostgreSQL database, which any number of processes share."""
+
+    is_shared = True
+    SNAPSHOT = "REPEATABLE READ"  # the transaction that reads one state of everything
+    # A row that is about to change is locked first; one that is to be claimed only if nobody else has it.
+    LOCKING, SKIPPING = "FOR NO KEY UPDATE", "FOR NO KEY UPDATE SKIP LOCKED"
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.conninfo = make_conninfo(
+            "",
+            **OPTIONS
+            | {
+                "host": unquote(parts.hostname or ""),
+                "port": str(parts.port or ""),
+                "user": unquote(parts.username or ""),
+                "password": unquote(parts.password or ""),
+                "dbname": unquote(parts.path.lstrip("/")),
+            }
+            | dict(parse_qsl(parts.query)),
+        )
+        self.where = f"{parts.hostname or 'the local socket'}/{parts.path.lstrip('/')}"
+        self._pool: ConnectionPool[Connection] | None = None
+        # The server's clock and ours at one moment.
+        self._clock: tuple[datetime, float] | None = None
+        super().__init__("precis", prefer_psycopg3=True, autoconnect=False)
+        # peewee would hold it while a connection is waited for, and giving one back needs it too.
+        self._lock = nullcontext()
+
+    # Connections
+
+    def _connect(self) -> Connection:
+        return self._open_pool().getconn()
+
+    def _open_pool(self) -> ConnectionPool[Connection]:
+        if self._pool is None:
+            # Not before it is needed: a pool has greenlets, which must not be carried over a fork.
+            self._pool = ConnectionPool(
+                self.conninfo,
+                connection_class=Connection,
+                kwargs={"autocommit": True},
+                min_size=1,
+                max_size=MOST_CONNECTIONS,
+                timeout=CONNECT_SECONDS,
+                reconnect_timeout=CONNECT_SECONDS,
+                check=_is_open,
+                configure=self._set_clock,
+            )
+        return self._pool
+
+    def _close(self, conn: Connection) -> None:
+        try:
+            self._open_pool().putconn(conn)
+        except ValueError:
+            # It comes from a pool that is closed.
+            conn.close()
+
+    def disconnect(self) -> None:
+        """Close all connections, until the next one is asked for."""
+        if not self.is_closed():
+            self.close()
+        pool, self._pool = self._pool, None
+        if pool:
+            pool.close()
+
+    def renew(self) -> None:
+        """Take another connection in place of one that is broken."""
+        if not self.is_closed():
+            self.close()
+            self.connect()
+
+    def execute_many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
+        """Execute a statement for each row, all in one go."""
+        with __exception_wrapper__:
+            self.cursor().executemany(statement, rows)
+
+    # The clock: leases and times mean the same on all machines
+
+    def now(self) -> datetime:
+        """Return the time as it is stored, by the server's clock: UTC, without a zone."""
+        if self._clock is None:
+            self.set_clock()
+            return self.now()
+        theirs, ours = self._clock
+        return theirs + timedelta(seconds=time.monotonic() - ours)
+
+    def set_clock(self) -> None:
+        """Ask for the time, which between two askings goes by our monotonic clock."""
+        with self.connection_context() if self.is_closed() else nullcontext():
+            self._set_clock(self.connection())
+
+    def _set_clock(self, connection: Connection) -> None:
+        asked = connection.execute("SELECT clock_timestamp() AT TIME ZONE 'UTC'").fetchone()
+        self._clock = asked[0], time.monotonic()  # type: ignore[index]
+
+    # The schema
+
+    def hold(self, _patience_seconds: float) -> nullcontext[None]:
+        """Nobody needs to be alone."""
+        return nullcontext()
+
+    def check(self) -> None:
+        """Refuse a database in which a newer version has changed what this one relies on.
+
+        A migration that only adds lets older processes go on beside newer ones; one that takes
+        something away has `contract` in its name, and comes a version after nobody needs it.
+        """
+        with self.connection_context() if self.is_closed() else nullcontext():
+            if not self.table_exists("schema_migration"):
+                return
+            applied = {name for (name,) in self.execute_sql("SELECT name FROM schema_migration")}
+        if contracted := {name for name in unknown(applied) if "contract" in name}:
+            raise DatabaseRefused(
+                f"{self.where} cannot be used: a newer version of Precis has changed it "
+                f"({max(contracted)}); run that version."
+            )
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep all others from migrating; a statement may now take as long as it takes."""
+        connection = self.connection()
+        connection.answer_seconds = None
+        self.execute_sql("SET lock_timeout = 0")
+        self.execute_sql("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+        try:
+            # Looked at again: who was waited for may have been newer.
+            self.check()
+            yield
+        finally:
+            self.execute_sql("SELECT pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
+            self.execute_sql("RESET lock_timeout")
+            connection.answer_seconds = ANSWER_SECONDS
+
+    # What went wrong
+
+    def as_saved(self, field: Any) -> Any:
+        """Select a text as it is: this server takes and gives nothing that is no text."""
+        return field
+
+    def reason(self, error: BaseException | None, handled: BaseException | None) -> tuple[str, Reason]:
+        """Return what the server, or the way to it, said first and what that means."""
+        text, reason = str(error), Reason.OTHER
+        while error is not None and error is not handled:
+            if isinstance(error, psycopg.Error):
+                text, reason = str(error), _meaning(error)
+            error = error.__context__
+        return text, reason
+
+
+def _meaning(error: psycopg.Error) -> Reason:
+    code = error.sqlstate
+    if code in LOCKED:
+        return Reason.LOCKED
+    if code in FULL:
+        return Reason.FULL
+    # What never reached the server, or never came back, has no code.
+    is_gone = code in GONE or (code is None and isinstance(error, psycopg.OperationalError | PoolTimeout))
+    return Reason.GONE if is_gone else Reason.OTHER
+
+
+def _is_open(connection: Connection) -> None:
+    """Raise if the server has closed a connection while it was idle, without asking the server."""
+    connection.pgconn.consume_input()
