@@ -75,10 +75,6 @@ class Record(Model):
         database = database
         legacy_table_names = False
 
-    def is_there(self) -> bool:
-        """Whether it is not deleted."""
-        return type(self).select().where(type(self).id == self.id).exists()
-
 
 class User(Record):
     """A person."""
@@ -239,8 +235,6 @@ class Analysis(Record):
         _locked(User.select(User.id).where(User.id == owner.id)).execute()
         if existing := cls.asked_before(document.id, owner, recipe, model, question, request_key, continues):
             return existing, False
-        if not all(row.is_there() for row in (document, continues) if row):
-            raise Gone
         try:
             analysis = cls.create(
                 document=document,
@@ -255,7 +249,7 @@ class Analysis(Record):
                 **(cls._claimed_by(worker, lease_seconds) if worker else {}),
             )
         except IntegrityError:
-            # Deleted a moment ago, by another process.
+            # The document, or what it was to continue, was deleted a moment ago.
             raise Gone from None
         if text:
             Piece.create(analysis=analysis, position=0, text=text)
@@ -287,10 +281,11 @@ class Analysis(Record):
         same = (cls.document == document_id) & (cls.recipe == recipe) & (cls.model == model)
         same &= (cls.question == question) & cls.status.in_(LIVE) & cls.request_key.is_null(False)
         same &= cls.continues == continues
-        again = (cls.request_key == request_key) | same
+        # The owner is named twice so that each half has its index: else all that a person ever asked is read.
+        mine = cls.owner == owner
         return (
             cls._with_document()
-            .where(cls.owner == owner, again)
+            .where((mine & (cls.request_key == request_key)) | (mine & same))
             .order_by((cls.request_key == request_key).desc(), cls.id)
             .first()
         )
@@ -346,10 +341,11 @@ class Analysis(Record):
     def claim_next(cls, worker: str, lease_seconds: float) -> Analysis | None:
         """Take the analysis that has waited longest, for `worker` to run; None if none waits."""
         oldest = cls.select(cls.id).where(cls.status == Status.WAITING).order_by(cls.id).limit(1)
+        # Not IN: PostgreSQL may look anew for each row, and each time skips what it has just locked.
         found = _locked(oldest, database.SKIPPING)
         claimed = (
             cls.update(**cls._claimed_by(worker, lease_seconds))
-            .where(cls.id.in_(found), cls.status == Status.WAITING)
+            .where(cls.id == found, cls.status == Status.WAITING)
             .returning(cls.id, cls.document, cls.recipe, cls.model, cls.question, cls.joins_at)
             .execute()
         )
@@ -391,14 +387,14 @@ class Analysis(Record):
         nothing is saved. An ending's fields replace the pieces in the same transaction. With
         `lease_seconds` all leases are renewed. `first` are those whose first new text is among the pieces.
         """
-        value = database.param
         # Locked until this is saved: whoever ends one of them for us must find all that we show of it.
-        running = f"SELECT id, stop_requested FROM analysis WHERE status = 'running' AND worker = {value} "
+        running = (
+            f"SELECT id, stop_requested FROM analysis WHERE status = 'running' AND worker = {database.param} "
+        )
         held = {id: bool(stop) for id, stop in database.execute_sql(running + database.LOCKING, (worker,))}
         rows = [piece for piece in pieces if piece[0] in held]
         if rows:
-            insert = "INSERT INTO piece (analysis_id, position, text) VALUES "
-            database.execute_many(f"{insert}({value}, {value}, {value})", rows)
+            database.insert_many("piece (analysis_id, position, text)", rows)
         if begun := held.keys() & first:
             cls.update(first_text_at=now()).where(cls.id.in_(begun)).execute()
         for id in held.keys() & endings.keys():

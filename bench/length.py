@@ -1,50 +1,47 @@
-"""Long answers: the cost of a token against the answer's length, beside the cost of an analysis itself.
+"""Long answers: what a token costs against the answer's length, beside what an analysis costs anyway.
 
-python -m bench.length
+python -m bench.length                              answers of 1,000, 10,000 and 100,000 tokens
 """
 
-from bench import rig
+from bench import report, rig
 
 LENGTHS = (1_000, 10_000, 100_000)
 STREAMS = 4
 RATE = 2000
+COLUMNS = {"tokens": rig.COLUMNS["tokens"], "token": ("us/token", "{:>8.1f}")} | {
+    name: rig.COLUMNS[name] for name in ("late_p50", "late_p99", "memory", "busy", "lost")
+}
 
 
-def run(provider):
-    """Measure some analyses of each length, and first of one token; yields the figures."""
+def run(provider, lengths=LENGTHS):
+    """Measure some analyses of each length; yields the figures.
+
+    `token` is the CPU microseconds of a token, without what an analysis of a single one costs.
+    """
     with rig.precis(provider) as server:
         rig.warm(server, provider)
-        yield rig.measure(server, provider, streams=100, tokens=1, ramp=2.0, pages=False)
-        for tokens in LENGTHS:
-            yield rig.measure(
+        start = rig.start_seconds(server, provider)
+        for tokens in lengths:
+            found = rig.measure(
                 server,
                 provider,
                 streams=STREAMS,
                 tokens=tokens,
                 rate=RATE,
                 ramp=0.2,
+                seconds=tokens / RATE + 90,
                 pages=False,
-                seconds=120,
             )
-
-
-def per_token(figures):
-    """Return the CPU microseconds of a token of each length, without what its analysis costs anyway."""
-    nothing, *lengths = figures
-    start = nothing.seconds / nothing.streams
-    return [(each.seconds - start * each.streams) / each.delivered * 1e6 for each in lengths]
+            found.token = (found.seconds - start * STREAMS) / max(found.delivered, 1) * 1e6
+            yield found
 
 
 def main():
-    rig.heading()
-    figures = []
+    parser = report.parser(__doc__)
+    parser.add_argument("--tokens", type=int, nargs="+", default=LENGTHS)
+    arguments = parser.parse_args()
     with rig.Provider() as provider:
-        for each in run(provider):
-            rig.show(each)
-            figures.append(each)
-    print(f"an analysis of one token: {figures[0].seconds / figures[0].streams * 1000:.1f} ms")
-    for tokens, cost in zip(LENGTHS, per_token(figures), strict=True):
-        print(f"a token of {tokens:,}: {cost:.1f} us")
+        report.tell(run(provider, arguments.tokens), COLUMNS, arguments.keep)
 
 
 if __name__ == "__main__":

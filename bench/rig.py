@@ -6,12 +6,13 @@ server used, user and system, without what the plain pages cost that are asked m
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,8 @@ import httpx2
 from tests.precis import Precis, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
-PEERS = ROOT / "var/peers/bin/python"
+PEERS = ROOT / "var/peers"
+NODE = shutil.which("node") if (PEERS / "node_modules").exists() else None
 SERVER_CORE, DRIVER_CORE = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
 
 WORDS = "the user shall pay what is due by the first of March and nobody may copy any part of this text "
@@ -119,27 +121,40 @@ class Server:
                 raise SystemExit(f"{self.name} did not start")
             time.sleep(0.05)
 
-    def page_seconds(self, pages=40):
-        """Return the CPU seconds of one plain page."""
+    def page_seconds(self, path=None, pages=40):
+        """Return the CPU seconds of one page, without a path of the plain one."""
+        return self.seconds_of(lambda _: self.ask("GET", path or self.page), pages)
+
+    def seconds_of(self, act, times):
+        """Return the CPU seconds that it takes to serve `act`, which is told a number from 0 on."""
         before = self.cpu()
-        for _ in range(pages):
-            httpx2.get(
-                f"http://127.0.0.1:{self.port}{self.page}", headers={"Connection": "close"}
-            ).raise_for_status()
-        return (self.cpu() - before) / pages
+        for number in range(times):
+            act(number)
+        return (self.cpu() - before) / times
+
+    def ask(self, method, path):
+        """Ask on a connection of its own; anything but an answer in order raises."""
+        address = f"http://127.0.0.1:{self.port}{path}"
+        answer = httpx2.request(method, address, headers={"Connection": "close"})
+        if answer.is_error:
+            answer.raise_for_status()
 
 
 class PrecisServer(Server):
-    """Precis itself, with a document to ask about and another one to look at."""
+    """Precis itself, with some documents to ask about and another one to look at."""
 
-    def __init__(self, precis, name):
+    DOCUMENTS = 20
+
+    def __init__(self, precis, name, boot_seconds):
         super().__init__(name, precis.process, precis.port)
+        self.boot_seconds = boot_seconds
+        self.database = precis.database
         text = "Terms of use\n\nThe user shall pay.\n\nNobody may copy this."
-        self.asked, self.page = precis.bring(text), precis.bring(text)
+        self.page, *self.asked = [precis.bring(text) for _ in range(1 + self.DOCUMENTS)]
 
     @property
     def flags(self):
-        return ["--start", f"{self.asked}/analyses"]
+        return ["--start", *(f"{document}/analyses" for document in self.asked)]
 
 
 def processes(pid):
@@ -149,32 +164,38 @@ def processes(pid):
 
 
 @contextmanager
-def precis(provider, api="chat", **settings):
-    """Serve Precis; `api` is the protocol it speaks to the provider."""
+def precis(provider, api="chat", prepare=None, **settings):
+    """Serve Precis; `api` is the protocol it speaks to the provider, `prepare` first gets its database."""
     settings = {
         "PRECIS_MAX_RUNNING": "400",
         "PRECIS_MODELS": "openai:bench",
         "PRECIS_OPENAI_API": api,
     } | settings
     with tempfile.TemporaryDirectory() as folder, Precis(folder, provider, **settings) as running:
+        if prepare:
+            prepare(running.database)
+        began = time.monotonic()
         with pinned(SERVER_CORE):
             running.start()
-        yield PrecisServer(running, f"Precis, {api}")
+        yield PrecisServer(running, f"Precis, {api}", time.monotonic() - began)
 
 
 @contextmanager
 def peer(provider, script, name):
-    """Serve one of the peers."""
+    """Serve one of the peers, which stand on packages of their own."""
+    runs = NODE if script.endswith(".cjs") else PEERS / "bin/python"
     port = free_port()
     environ = os.environ | {
         "PORT": str(port),
         "OPENAI_BASE_URL": provider.openai_url,
         "OPENAI_API_KEY": "test-key",
         "BENCH_PROMPT": "Terms of use. The user shall pay. Nobody may copy this.",
+        "NODE_ENV": "production",
+        "NODE_PATH": str(PEERS / "node_modules"),
     }
     with pinned(SERVER_CORE):
         process = subprocess.Popen(
-            [PEERS, ROOT / "bench/peers" / script], env=environ, stderr=subprocess.DEVNULL
+            [runs, ROOT / "bench/peers" / script], env=environ, stderr=subprocess.DEVNULL
         )
     try:
         server = Server(name, process, port)
@@ -185,20 +206,15 @@ def peer(provider, script, name):
         process.wait()
 
 
-def fastapi(provider):
-    """Serve the FastAPI peer."""
-    return peer(provider, "fastapi_sse.py", "FastAPI + AsyncOpenAI")
-
-
-def floor(provider):
-    """Serve the byte proxy."""
-    return peer(provider, "byte_proxy.py", "floor: byte proxy")
-
-
 def warm(server, provider):
     """Let a server do everything once, so that no figure holds what only a first time costs."""
     provider.script(tokens=20, rate=50)
     load(server, streams=30, viewers=1, ramp=0.3)
+
+
+def start_seconds(server, provider, streams=100):
+    """Return the CPU seconds of an analysis whose answer is one token."""
+    return measure(server, provider, streams=streams, tokens=1, seconds=300, pages=False).seconds / streams
 
 
 def load(server, **flags):
@@ -219,6 +235,7 @@ def measure(server, provider, *, streams, tokens=300, rate=50, viewers=1, ramp=2
     """Run one load; returns its figures: times in milliseconds, CPU in microseconds, memory in kB."""
     provider.script(tokens, rate)
     page_seconds = server.page_seconds() if pages else 0
+    alive = processes(server.process.pid)
     idle, used = server.memory(), server.cpu()
     helpers = provider.process.pid
     with watched(server) as most:
@@ -232,12 +249,15 @@ def measure(server, provider, *, streams, tokens=300, rate=50, viewers=1, ramp=2
             page=server.page if pages else "",
         )
         helped = time.clock_gettime((~helpers << 3) | 2) - helped
+    if set(alive) - set(processes(server.process.pid)):
+        raise SystemExit(f"{server.name}: a process of it ended under this load")
     used = server.cpu() - used
     delivered = found["tokens"]
     return SimpleNamespace(
         server=server.name,
         streams=streams,
         viewers=viewers,
+        tokens=tokens,
         delivered=delivered,
         lost=streams * viewers * tokens - delivered,
         unfinished=found["unfinished"] + found["errors"],
@@ -263,8 +283,10 @@ def watched(server):
     over = threading.Event()
 
     def watch():
-        while not over.wait(0.5):
-            most.memory = max(most.memory, server.memory())
+        # If a process ends meanwhile, it is `measure` that says so.
+        with suppress(OSError):
+            while not over.wait(0.5):
+                most.memory = max(most.memory, server.memory())
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -284,6 +306,7 @@ COLUMNS = {
     "server": ("server", "{:<24}"),
     "streams": ("streams", "{:>7}"),
     "viewers": ("viewers", "{:>7}"),
+    "tokens": ("tokens", "{:>7}"),
     "cpu": ("us/token", "{:>8.1f}"),
     "first_p50": ("first p50", "{:>9.1f}"),
     "first_p95": ("p95 ms", "{:>7.1f}"),
@@ -297,13 +320,3 @@ COLUMNS = {
     "bytes": ("B/token", "{:>7.0f}"),
     "lost": ("lost", "{:>6}"),
 }
-
-
-def heading():
-    """Print the names of the columns."""
-    print(" ".join(f"{title:{form[2:].split('.')[0].rstrip('}')}}" for title, form in COLUMNS.values()))
-
-
-def show(figures):
-    """Print one line of figures."""
-    print(" ".join(form.format(getattr(figures, name)) for name, (_, form) in COLUMNS.items()), flush=True)

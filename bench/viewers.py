@@ -1,36 +1,41 @@
-"""Many viewers of one analysis: what a further one costs.
+"""Many viewers of one analysis: what a token costs, and what a further viewer does.
 
-python -m bench.viewers
+python -m bench.viewers                             1, 10 and 100 viewers
 """
 
-from bench import rig
+from bench import report, rig
 
 COUNTS = (1, 10, 100)
 TOKENS = 600
+COLUMNS = {name: rig.COLUMNS[name] for name in ("viewers", "cpu")} | {
+    "further": ("further us/token", "{:>16.1f}"),
+    **{name: rig.COLUMNS[name] for name in ("first_p95", "late_p50", "late_p99", "bytes", "busy", "lost")},
+}
 
 
-def run(provider):
-    """Measure one analysis with each number of viewers; yields the figures."""
+def run(provider, counts=COUNTS, tokens=TOKENS):
+    """Measure one analysis with each number of viewers; yields the figures.
+
+    `further` is what each viewer after the first cost, in CPU microseconds per token delivered to it.
+    """
     with rig.precis(provider) as server:
         rig.warm(server, provider)
-        for viewers in COUNTS:
-            yield rig.measure(server, provider, streams=1, tokens=TOKENS, viewers=viewers, pages=False)
-
-
-def further(figures):
-    """Return what each viewer after the first cost, in CPU microseconds per token delivered to it."""
-    one, *_, most = figures
-    return (most.seconds - one.seconds) / (most.delivered - one.delivered) * 1e6
+        one = None
+        for viewers in counts:
+            found = rig.measure(server, provider, streams=1, tokens=tokens, viewers=viewers, pages=False)
+            one = one or found
+            more = found.delivered - one.delivered
+            found.further = (found.seconds - one.seconds) / more * 1e6 if more else float("nan")
+            yield found
 
 
 def main():
-    rig.heading()
-    figures = []
+    parser = report.parser(__doc__)
+    parser.add_argument("--viewers", type=int, nargs="+", default=COUNTS)
+    parser.add_argument("--tokens", type=int, default=TOKENS)
+    arguments = parser.parse_args()
     with rig.Provider() as provider:
-        for each in run(provider):
-            rig.show(each)
-            figures.append(each)
-    print(f"a further viewer: {further(figures):.1f} us per delivered token")
+        report.tell(run(provider, arguments.viewers, arguments.tokens), COLUMNS, arguments.keep)
 
 
 if __name__ == "__main__":

@@ -140,12 +140,15 @@ def saving(write: Callable[P, R]) -> Callable[P, R]:
                 raise
             except DatabaseError as error:
                 text, reason = database.reason(error, handled)
-                may_go_away = reason is Reason.LOCKED or (reason is Reason.GONE and not is_written)
-                if not may_go_away or database.in_transaction() or time.monotonic() > deadline:
-                    raise _storage_error(text, reason) from error
-                if reason is Reason.GONE:
-                    # The request's own connection, if there is one, is as dead.
+                is_inner = database.in_transaction()
+                if reason is not Reason.LOCKED and not is_inner:
+                    # A connection that is kept for longer than this write may be as broken.
                     database.renew()
+                may_go_away = reason is Reason.LOCKED or (reason is Reason.GONE and not is_written)
+                if not may_go_away or is_inner or time.monotonic() > deadline:
+                    failure = _storage_error(text, reason)
+                    failure.may_be_saved = is_written and reason is Reason.GONE
+                    raise failure from error
             time.sleep(0.01)
 
     return wrapper

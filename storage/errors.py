@@ -11,6 +11,8 @@ from enum import Enum, auto
 class StorageError(Exception):
     """The database could not be written or read; the message is its own first reason."""
 
+    may_be_saved = False  # nobody can tell: it went away while it was saving
+
 
 class StorageFull(StorageError):
     """Storage is full or read-only; nothing more can be saved."""

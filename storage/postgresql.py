@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import psycopg
-from peewee import PostgresqlDatabase, __exception_wrapper__  # type: ignore[attr-defined]
+from peewee import DatabaseError, PostgresqlDatabase, __exception_wrapper__  # type: ignore[attr-defined]
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -108,6 +108,7 @@ class PostgreSQL(PostgresqlDatabase):
                 reconnect_timeout=CONNECT_SECONDS,
                 check=_is_open,
                 configure=self._set_clock,
+                open=True,
             )
         return self._pool
 
@@ -126,16 +127,26 @@ class PostgreSQL(PostgresqlDatabase):
         if pool:
             pool.close()
 
+    def reserve(self) -> None:
+        """Keep a connection for this greenlet, so that it never waits behind all others for one."""
+        with suppress(DatabaseError):
+            self.connect(reuse_if_open=True)
+
     def renew(self) -> None:
-        """Take another connection in place of one that is broken."""
+        """Take another connection in place of one that may be broken."""
         if not self.is_closed():
             self.close()
-            self.connect()
+            self.reserve()
 
-    def execute_many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
-        """Execute a statement for each row, all in one go."""
+    def insert_many(self, into: str, rows: Sequence[Sequence[object]]) -> None:
+        """Insert rows `into` a table and its columns, in one statement: a statement each costs six times."""
+        row = f"({', '.join(['%s'] * len(rows[0]))})"
+        values = [value for row in rows for value in row]
         with __exception_wrapper__:
-            self.cursor().executemany(statement, rows)
+            # Not prepared: there would be one for each number of rows.
+            self.cursor().execute(
+                f"INSERT INTO {into} VALUES {', '.join([row] * len(rows))}", values, prepare=False
+            )
 
     # The clock: leases and times mean the same on all machines
 

@@ -61,10 +61,10 @@ class SQLite(PooledSqliteDatabase):
         """Select a text as bytes: a single one that a bad disk has turned would else fail the query."""
         return field.cast("BLOB")
 
-    def execute_many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
-        """Execute a statement for each row."""
+    def insert_many(self, into: str, rows: Sequence[Sequence[object]]) -> None:
+        """Insert rows `into` a table and its columns."""
         with __exception_wrapper__:
-            self.cursor().executemany(statement, rows)
+            self.cursor().executemany(f"INSERT INTO {into} VALUES ({', '.join('?' * len(rows[0]))})", rows)
 
     def hold(self, patience_seconds: float) -> IO[str]:
         """See `hold`."""
@@ -82,6 +82,9 @@ class SQLite(PooledSqliteDatabase):
     def disconnect(self) -> None:
         """Close what connections are idle."""
         self.close_idle()
+
+    def reserve(self) -> None:
+        """Nobody waits for a connection."""
 
     def renew(self) -> None:
         """Nothing goes away but the file."""
