@@ -1,6 +1,7 @@
 """Precis: open a document, press Enter, and watch an analysis arrive and stay.
 
-`python app.py` brings the database up to date and serves; `backup` and `restore` copy what it keeps.
+`python app.py` brings the database up to date and serves; `backup` and `restore` copy what it keeps,
+`check` looks at its settings and `doctor` at it from outside.
 Each process is made by `create_app`.
 """
 
@@ -18,7 +19,9 @@ from flask import Flask  # noqa: E402
 from peewee import DatabaseError  # noqa: E402
 from werkzeug.middleware.proxy_fix import ProxyFix  # noqa: E402
 
+import check  # noqa: E402
 import config  # noqa: E402
+import doctor  # noqa: E402
 import logs  # noqa: E402
 import server  # noqa: E402
 import storage  # noqa: E402
@@ -119,6 +122,10 @@ def main() -> None:
     """Serve, or do what the command line says; a mistake ends with one sentence."""
     logs.configure()
     arguments = read_arguments()
+    if arguments.command == "doctor":
+        sys.exit(doctor.main(arguments.url, arguments.seconds))
+    if arguments.command == "check":
+        sys.exit(check.main(make_analyzer))
     try:
         settings = config.load()
         if arguments.command:
@@ -147,13 +154,17 @@ def file_of(settings: Settings) -> Path:
 
 
 def read_arguments() -> argparse.Namespace:
-    """Read the command line: nothing, or a `command` and its `file`."""
+    """Read the command line: nothing, or a `command` and its `file`, or its `url` and `seconds`."""
     parser = Parser(prog="python app.py", description="Without a command: serve Precis.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     backup = commands.add_parser("backup", help="copy the database into a new file, even while it is served")
     backup.add_argument("file", type=Path, metavar="FILE", help="a file that is not there yet")
     restore = commands.add_parser("restore", help="put a backup in the database's place, which is kept")
     restore.add_argument("file", type=Path, metavar="FILE", help="a file that backup has made")
+    look = commands.add_parser("doctor", help="look at Precis through all proxies, and say what is wrong")
+    look.add_argument("url", metavar="URL", help="its address, as people type it")
+    look.add_argument("--seconds", type=int, default=90, help="length of the last stream, at most 120 (90)")
+    commands.add_parser("check", help="look at the settings and all they lead to, and say what is wrong")
     return parser.parse_args()
 
 

@@ -190,19 +190,28 @@ def name_of(field: str) -> str:
 
 def load() -> Settings:
     """Read the settings from the environment; a wrong or unknown one raises `ConfigError`."""
+    if found := mistakes():
+        raise ConfigError(found[0])
+    return Settings()
+
+
+def mistakes() -> list[str]:
+    """Return a sentence about each setting in the environment that is unknown or wrong."""
     known = {name_of(field) for field in Settings.model_fields}
+    found = []
     for name in sorted(os.environ):
         # pydantic-settings ignores what it does not know, so a typing error would go unseen.
         if name.startswith(PREFIX) and name not in known:
             near = difflib.get_close_matches(name, known, 1, 0)
-            raise ConfigError(f"{name} is not a setting of Precis; did you mean {near[0]}?")
+            found.append(f"{name} is not a setting of Precis; did you mean {near[0]}?")
     try:
-        return Settings()
+        Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        # A rule about several settings names them itself.
-        name = f"{first['loc'][0]} " if first["loc"] else ""
-        raise ConfigError(f"{name}{_reason(first)}.") from None
+        for each in error.errors():
+            # A rule about several settings names them itself.
+            name = f"{each['loc'][0]} " if each["loc"] else ""
+            found.append(f"{name}{_reason(each)}.")
+    return found
 
 
 def _reason(error: Mapping[str, Any]) -> str:

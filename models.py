@@ -231,8 +231,10 @@ class Analysis(Record):
         One that continues another begins with the other's `text`. Returns the analysis and whether it is
         new; see `asked_before`. Raises `Gone`.
         """
-        # One after the other, or two that ask the same would both find that nobody has.
-        _locked(User.select(User.id).where(User.id == owner.id)).execute()
+        if request_key:
+            # One after the other, or two that ask the same would both find that nobody has.
+            same = f"{owner.id} {document.id} {continues and continues.id} {recipe} {model} {question}"
+            database.take_turns(same, f"{owner.id} {request_key}")
         if existing := cls.asked_before(document.id, owner, recipe, model, question, request_key, continues):
             return existing, False
         try:
@@ -335,6 +337,11 @@ class Analysis(Record):
         """Return those that wait, the longest waiting first, without their texts."""
         query = cls.select(*_light(cls)).where(cls.status == Status.WAITING)
         return list(query.order_by(cls.id).limit(limit))
+
+    @classmethod
+    def count_waiting(cls) -> int:
+        """Return how many wait, anywhere."""
+        return cls.select().where(cls.status == Status.WAITING).count()
 
     @classmethod
     @saving

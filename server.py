@@ -5,26 +5,34 @@ from __future__ import annotations
 import errno
 import gc
 import logging
-import os
 import resource
+import shutil
 import signal
 import struct
 import sys
+import tempfile
 import termios
 import time
 from array import array
 from collections.abc import Callable
+from contextlib import suppress
 from fcntl import ioctl
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gevent
 from flask import Flask
 from gevent import socket
+from gevent.pool import Pool
+from gevent.select import select
+from gevent.server import StreamServer
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventWorker
 
 import logs
+import metrics
 import storage
 from analyzer import Analyzer
 from config import Settings
@@ -36,6 +44,12 @@ MakeApp = Callable[[Settings], Flask]
 MAX_CONNECTIONS = 4000
 # A stream writes every 10 s at least, so that who takes nothing is dropped within 90 s.
 STALL_SECONDS = 80.0
+# An idle connection is waited for, because a form may be on its way: an end may take as long.
+KEEPALIVE_SECONDS = 3
+# By then every handshake that had begun is over.
+SETTLE_SECONDS = 0.2
+# What an end may take beyond the grace, until the worker is killed.
+END_SECONDS = 10
 
 
 class Server(BaseApplication):
@@ -44,6 +58,9 @@ class Server(BaseApplication):
     def __init__(self, settings: Settings, make_app: MakeApp) -> None:
         self.settings = settings
         self.make_app = make_app
+        # Where the workers leave their numbers for each other: a scrape reaches any of them.
+        several = settings.workers > 1
+        self.shared = metrics.Shared(Path(tempfile.mkdtemp(prefix="precis-"))) if several else None
         super().__init__()
 
     def load_config(self) -> None:
@@ -53,18 +70,19 @@ class Server(BaseApplication):
             "logger_class": logs.ServerLogger,
             "workers": self.settings.workers,
             "worker_connections": max_connections(),
-            # A connection that waits this long for its next request is closed; a drained one holds
-            # the worker's end as long.
-            "keepalive": 5,
+            # A connection that waits this long for its next request is closed.
+            "keepalive": KEEPALIVE_SECONDS,
             # No header of a client's may move the application to another path.
             "forwarder_headers": "",
             # A worker whose hub stands still this long is killed, with all its streams.
             "timeout": 30,
-            "graceful_timeout": int(self.settings.grace_seconds) + 5,
+            "graceful_timeout": int(self.settings.grace_seconds) + END_SECONDS,
             "control_socket_disable": True,
             "when_ready": end_in_order,
             "post_worker_init": begin,
             "worker_exit": end,
+            "child_exit": forget,
+            "on_exit": clean_up,
             "loglevel": "warning",
             "proc_name": "precis",
         }
@@ -76,7 +94,7 @@ class Server(BaseApplication):
         app = self.make_app(self.settings)
         # Held until the process dies, however it dies.
         # After SIGHUP the last worker finishes first.
-        self.lock = storage.hold(self.settings.grace_seconds + 10)
+        self.lock = storage.hold(self.settings.grace_seconds + END_SECONDS)
         # While no worker held it, an older backup may have taken its place.
         storage.migrate()
         return app
@@ -86,14 +104,69 @@ class Worker(GeventWorker):
     """Gunicorn's gevent worker, which tells what happens to the log only and drops stalled clients."""
 
     clients = 0
+    is_hurried = False
+    analyzer: Analyzer
 
     def init_process(self) -> None:
         """Run; a failure is logged here because gunicorn would print its message."""
         try:
             super().init_process()
+        except storage.DatabaseRefused as error:
+            storage.database.disconnect()
+            print(f"precis: {error}", file=sys.stderr)  # noqa: T201
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
         except Exception:
             logger.exception("the worker failed")
             sys.exit(1 if self.booted else Arbiter.WORKER_BOOT_ERROR)
+
+    def run(self) -> None:
+        """Serve until told to end; then lose nobody who has come, and let what runs have its grace."""
+        doors = [
+            StreamServer(listener, partial(self.handle, listener), spawn=Pool(self.worker_connections))
+            for listener in self.sockets
+        ]
+        for door in doors:
+            if self.cfg.workers > 1:
+                # Or the first to wake would take all who stand there.
+                door.max_accept = 1
+            door.start()
+        while self.alive:
+            self.notify()
+            gevent.sleep(0.1)
+        began = time.monotonic()
+        self.analyzer.retire()
+        self._let_in(began)
+        for door in doors:
+            door.close()
+        self._wait(lambda: self._is_waited_for(time.monotonic() - began))
+        # Who cannot come back has stayed until now.
+        self.analyzer.log.dismiss()
+        last = time.monotonic() + 1
+        self._wait(lambda: bool(self.clients) and time.monotonic() < last)
+
+    def _let_in(self, began: float) -> None:
+        """Empty the listeners' queues: whoever stood there would be reset, with a form that is sent."""
+        self._wait(lambda: time.monotonic() < began + SETTLE_SECONDS)
+        last = began + 1
+        self._wait(lambda: bool(select(self.sockets, [], [], 0)[0]) and time.monotonic() < last)
+        # Who was let in last has yet to ask the listener for its name.
+        gevent.sleep(0)
+
+    def _is_waited_for(self, seconds: float) -> bool:
+        if seconds < self.app.settings.grace_seconds and (self.clients or self.analyzer.is_running):
+            return True
+        return bool(self.clients) and seconds < KEEPALIVE_SECONDS + SETTLE_SECONDS
+
+    def _wait(self, goes_on: Callable[[], bool]) -> None:
+        while not self.is_hurried and goes_on():
+            # Tells that it lives; without its parent it ends here.
+            self.notify()
+            gevent.sleep(0.02)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """End now, what runs is interrupted: gunicorn would leave it to the end of its lease."""
+        self.is_hurried = True
+        self.handle_exit(sig, frame)
 
     def timeout_ctx(self) -> Any:
         """Bound the wait for a connection's next request, which is none of the one before."""
@@ -114,6 +187,9 @@ class Worker(GeventWorker):
             # Those who wait to be let in shall not wait for connections that stay open for nothing.
             request.force_close()
         super().handle_request(listener_name, request, client, address)
+        if not self.alive:
+            # A stream that was sent away had promised to keep its connection.
+            raise StopIteration
 
 
 class Client(socket.socket):
@@ -123,37 +199,48 @@ class Client(socket.socket):
     none, and on TCP it also drops a client that takes little at a time, however steadily.
     """
 
-    __slots__ = ("_queued", "_taken_at")
+    __slots__ = ("_look_at", "_queued", "_taken_at")
 
     def __init__(self, accepted: socket.socket) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
         self._queued = 0
+        self._look_at = 0.0
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Send it all, by `send`."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self.send(rest, flags) :]
 
     def send(self, data: Any, flags: int = 0, timeout: object = None) -> int:
         """Send what there is room for; all else that sends comes down to this, some with a timeout."""
         while True:
-            self.settimeout(self._patience())
+            patience = self._patience()
             try:
-                sent: int = super().send(data, flags)
-            except TimeoutError:
-                continue
-            finally:
-                self.settimeout(None)
-            self._queued = self._count_queued()
-            return sent
+                sent: int = super().send(data, flags, timeout=0.0)
+            except BlockingIOError:
+                with suppress(TimeoutError):
+                    socket.wait_write(self.fileno(), patience)
+            else:
+                self._queued += sent
+                return sent
 
     def _patience(self) -> float:
         """Return for how many seconds to wait before the next look at what has been taken."""
-        queued, now = self._count_queued(), time.monotonic()
-        if queued < self._queued or not queued:
-            self._taken_at = now
-        self._queued = queued
-        left = self._taken_at + STALL_SECONDS - now
-        if left <= 0:
-            # Closed without this, what is queued would stay with the kernel for minutes more.
-            self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            raise ConnectionResetError(errno.ECONNRESET, "the client takes nothing")
-        return min(left, STALL_SECONDS / 16)
+        now = time.monotonic()
+        if now >= self._look_at:
+            queued = self._count_queued()
+            # Less than was there at the last look and has been sent since.
+            if queued < self._queued or not queued:
+                self._taken_at = now
+            self._queued = queued
+            left = self._taken_at + STALL_SECONDS - now
+            if left <= 0:
+                # Closed without this, what is queued would stay with the kernel for minutes more.
+                self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                raise ConnectionResetError(errno.ECONNRESET, "the client takes nothing")
+            self._look_at = now + min(left, STALL_SECONDS / 16)
+        return self._look_at - now
 
     def _count_queued(self) -> int:
         ioctl(self.fileno(), termios.TIOCOUTQ, _count)
@@ -161,15 +248,23 @@ class Client(socket.socket):
 
 
 _count = array("i", [0])
+# Linux' number, which Python does not know.
+SO_ATTACH_FILTER = 26
+# A socket filter: load the TCP header's flags; if SYN is not among them, skip one step; drop; take all of it.
+DROP_SYN = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
 
 
 def serve(settings: Settings, offered: tuple[str, ...], make_app: MakeApp) -> None:
     """Check and migrate, say where the server is and what it offers, and serve until a signal."""
     raise_file_limit()
     storage.connect(settings.database_url)
-    with storage.hold():
-        storage.check()
-        storage.migrate()
+    try:
+        with storage.hold():
+            storage.check()
+            storage.migrate()
+    finally:
+        # At the process' end open connections would complain.
+        storage.database.disconnect()
     where = settings.address if settings.bind else f"http://{settings.address}"
     print(f"Precis is at {where}", file=sys.stderr)  # noqa: T201
     print(f"Models: {', '.join(offered)}", file=sys.stderr)  # noqa: T201
@@ -177,41 +272,67 @@ def serve(settings: Settings, offered: tuple[str, ...], make_app: MakeApp) -> No
 
 
 def end_in_order(arbiter: Any) -> None:
-    """Let Ctrl-C end the server as a service manager does, and let no signal add a worker."""
-    arbiter.handle_int = arbiter.handle_term
+    """Let the server lose nobody at its end, which Ctrl-C brings too, and let no signal add a worker."""
+
+    def stop() -> None:
+        # Unless somebody else listens there still, or will.
+        if not (arbiter.systemd or arbiter.reexec_pid or arbiter.master_pid):
+            for listener in arbiter.LISTENERS:
+                let_nobody_come(listener)
+        raise StopIteration
+
+    arbiter.handle_term = arbiter.handle_int = stop
     if not storage.database.is_shared:
         # A second worker could never get the file: it would fail to boot and end the server.
         signal.signal(signal.SIGTTIN, signal.SIG_IGN)
 
 
+def let_nobody_come(listener: Any) -> None:
+    """Have the kernel ignore who asks for a connection, while the handshakes that have begun go on.
+
+    Closed, a TCP listener resets all who have come since the last look at it. Who is ignored asks again
+    after a second, and is then refused: a proxy goes to the next process, with a form too. A unix socket
+    takes no notice: its name is gone before its worker is told.
+    """
+    program = array("Q", b"".join(struct.pack("HBBI", *step) for step in DROP_SYN))
+    address, length = program.buffer_info()
+    with suppress(OSError):
+        # Not every system has filters.
+        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", length, address))
+
+
 def begin(worker: Any) -> None:
-    """Begin the analyzer in a new worker, and end it with the worker."""
+    """Begin the analyzer in a new worker."""
     analyzer: Analyzer = worker.wsgi.extensions["analyzer"]
     analyzer.begin()
+    worker.analyzer = analyzer
+    if shared := worker.app.shared:
+        worker.wsgi.extensions["metrics"] = shared
+        gevent.spawn(shared.write_forever)
     # Ctrl-C reaches all processes of a terminal; the worker waits to be told by its parent.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker.drained = gevent.spawn(drain_at_end, worker, analyzer)
     # What is loaded by now lives for ever: a full collection of it would stall every stream.
     gc.collect()
     gc.freeze()
     gc.set_threshold(5000, 20, 50)
 
 
-def drain_at_end(worker: Any, analyzer: Analyzer) -> None:
-    """Wait for the worker to be told to end, then end its streams: gunicorn would only wait for them."""
-    while worker.alive:
-        gevent.sleep(0.1)
-    # Without its parent nothing is waited for: a successor may be asking for the database already.
-    is_orphan = os.getppid() != worker.ppid
-    analyzer.drain(0 if is_orphan else worker.app.settings.grace_seconds)
-
-
 def end(_server: Any, worker: Any) -> None:
-    """Wait for what still runs: without connections left, gunicorn would end its worker at once."""
-    # An orphan exits without having been told to.
-    worker.alive = False
-    if drained := getattr(worker, "drained", None):
-        drained.join()
+    """Interrupt what still runs, however the worker comes to its end, and give back its leases."""
+    if analyzer := getattr(worker, "analyzer", None):
+        analyzer.drain(0)
+
+
+def forget(_arbiter: Any, worker: Any) -> None:
+    """Forget the numbers of a worker that is dead."""
+    if shared := worker.app.shared:
+        shared.forget(worker.pid)
+
+
+def clean_up(arbiter: Any) -> None:
+    """Leave nothing behind."""
+    if shared := arbiter.app.shared:
+        shutil.rmtree(shared.folder, ignore_errors=True)
 
 
 def raise_file_limit() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
+import metrics
 from analyzer import prompt
 from analyzer.channel import Redis, Silence
 from analyzer.prompt import Recipe, UnknownRecipe
@@ -59,7 +60,7 @@ class Analyzer:
         self._runners: dict[int, Runner] = {}
         self._reserved = 0
         self._room = Event()
-        self._draining = False
+        self._draining = self._has_ended = False
         self._in_charge = False
 
     def begin(self) -> list[int]:
@@ -126,7 +127,7 @@ class Analyzer:
                 if self._has_room():
                     # Made while the database kept us waiting: nobody else tells the dispatcher.
                     self._room.set()
-            elif not self._draining:
+            elif not self._has_ended:
                 self._run(analysis, text)
             logger.info("asked", extra=_facts(analysis) | {"waits": not worker})
         return analysis, is_new
@@ -138,9 +139,15 @@ class Analyzer:
         self._stop_runner(id)
         if Analysis.stop(id) is Status.WAITING:
             self.log.conclude(id, Status.STOPPED)
+            metrics.ended.labels(Status.STOPPED).inc()
         # Its turn may have come while the database kept us waiting.
         self._stop_runner(id)
         self.channel.tell(["stop", id])
+
+    @property
+    def state(self) -> str:
+        """Whether it can be given work: `ready`, or else `draining` or `late` with its leases."""
+        return "draining" if self._draining else "late" if self.log.is_late else "ready"
 
     def window(self, model: str) -> int | None:
         """Return how many tokens one of the models on offer can read, or None when that is not known."""
@@ -161,9 +168,20 @@ class Analyzer:
         for id in document.delete_with_analyses():
             self._let_go(id)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether an analysis runs here, or is about to."""
+        return bool(self._runners) or self._reserved > 0
+
+    def retire(self) -> None:
+        """Take no more work and send away who can come back; what runs goes on."""
+        self._draining = True
+        self.log.dismiss(everybody=False)
+
     def drain(self, grace_seconds: float) -> None:
         """End: take no more work, send the viewers away, interrupt what still runs after a grace."""
-        self._draining = True
+        self.retire()
+        self._has_ended = True
         self._dispatcher.kill()
         self.log.dismiss()
         running = [runner.greenlet for runner in self._runners.values()]
@@ -186,7 +204,11 @@ class Analyzer:
     def _hear(self, message: list[Any]) -> None:
         """Take what another process tells."""
         kind, *rest = message
-        if kind == "queued":
+        if kind == "silence":
+            # From now on the database is looked into often, and not at the end of a long wait.
+            self._room.set()
+            self.log.hear(message)
+        elif kind == "queued":
             if self._has_room():
                 self._room.set()
         elif kind == "stop":
@@ -195,9 +217,9 @@ class Analyzer:
         else:
             self.log.hear(message)
 
-    def _stop_runner(self, id: int) -> None:
+    def _stop_runner(self, id: int, status: Status = Status.STOPPED) -> None:
         if runner := self._runners.get(id):
-            runner.stop()
+            runner.stop(status)
 
     def _dispatch_forever(self) -> None:
         while True:
@@ -222,7 +244,8 @@ class Analyzer:
     def _recover(self) -> list[int]:
         """End what nobody runs any more: its runner died, hangs, or its worker lost its lease."""
         for id, runner in list(self._runners.items()):
-            if not runner.is_alive:
+            # One that has just finished is about to be forgotten.
+            if not runner.is_alive and not runner.has_finished:
                 logger.error("its runner hangs", extra={"analysis": id})
                 runner.greenlet.kill(block=False)
                 del self._runners[id]
@@ -231,9 +254,11 @@ class Analyzer:
     def _interrupt_abandoned(self, is_alone: bool = False) -> list[int]:
         found = Analysis.abandoned(self.worker, self._is_run, is_alone)
         interrupted = Analysis.interrupt(found, self.worker, is_alone) if found else []
+        metrics.takeovers.inc(len(interrupted))
         for id in interrupted:
             logger.warning("interrupted", extra={"analysis": id, "reference": Analysis.reference_of(id)})
             self.log.conclude(id, Status.INTERRUPTED)
+            metrics.ended.labels(Status.INTERRUPTED).inc()
             self.channel.tell(["look", id])
         return interrupted
 
@@ -274,6 +299,7 @@ class Analyzer:
         provider = self.providers.get(name) or Unconfigured()
         runner = Runner(analysis.id, provider, model, lambda: self._prompt(analysis), self.log, self.limits)
         self._runners[analysis.id] = runner
+        metrics.running.set(len(self._runners))
         runner.start().link(lambda _: self._ended(runner))
 
     def _ended(self, runner: Runner) -> None:
@@ -282,6 +308,7 @@ class Analyzer:
             self._room.set()
         if self._runners.get(runner.id) is runner:
             del self._runners[runner.id]
+        metrics.running.set(len(self._runners))
 
     def _prompt(self, analysis: Analysis) -> prompt.Prompt:
         if analysis.recipe not in self.recipes:

@@ -58,6 +58,8 @@ class Redis:
     def start(self, topic: str, name: str, hear: Hear) -> None:
         """Hear, in greenlets of its own, what all of a topic are told and what is told to `name`.
 
+        It also hears `silence` when the server no longer answers.
+
         Two installations may share a server: the same ids mean other analyses there.
         """
         self.topic = f"precis:{topic}"
@@ -133,6 +135,7 @@ class Redis:
                     while self.is_up or time.monotonic() < until:
                         if message := heard.get_message(timeout=self.PATIENCE_SECONDS):
                             self._hear_all(json.loads(message["data"]))
+                    raise TimeoutError
             except Exception as error:
                 self._failed(error)
             gevent.sleep(self.BEAT_SECONDS / 2)
@@ -151,6 +154,8 @@ class Redis:
             gevent.sleep(self.BEAT_SECONDS)
 
     def _failed(self, error: Exception) -> None:
+        self._heard = 0.0
         if self._was_up:
             self._was_up = False
+            self._hear(["silence"])
             logger.warning("Redis does not answer: going by the database", exc_info=error)

@@ -13,6 +13,7 @@ from typing import Any
 
 import gevent
 
+import metrics
 from analyzer.prompt import UnknownRecipe
 from analyzer.token_log import LeaseLost, TokenLog, Wait
 from models import Analysis, Status
@@ -78,6 +79,7 @@ class _Interrupt(BaseException):
 
     def __init__(self, status: Status) -> None:
         self.status = status
+        self.asked_at = time.monotonic()
 
 
 class Runner:
@@ -158,6 +160,7 @@ class Runner:
             status = self._ask_until_answered()
         except _Interrupt as interrupt:
             status = interrupt.status
+            metrics.cancel_seconds.observe(time.monotonic() - interrupt.asked_at)
         except LeaseLost:
             logger.warning("lost its lease", extra={"analysis": self.id})
             return
@@ -178,7 +181,8 @@ class Runner:
                 raise self._interrupt
             self._calls += 1
             try:
-                return self._answer(self._asked)
+                with metrics.Call(self.provider.name, self.model) as call:
+                    return self._answer(self._asked, call)
             except (Busy, Unreachable, Silent) as failure:
                 pause = self._pause_after(failure)
                 facts = {"analysis": self.id, "pause": round(pause, 1)}
@@ -212,12 +216,14 @@ class Runner:
             raise failure
         return pause
 
-    def _answer(self, prompt: Prompt) -> Status:
+    def _answer(self, prompt: Prompt, call: metrics.Call) -> Status:
         """Save one reply as it comes; returns what its terminal marker means."""
         self._reply = reply = self.provider.reply(prompt, self.model)
         most = self.CHARACTERS_PER_TOKEN * prompt.max_output_tokens
         with reply, closing(self._texts(reply)) as texts:
             for text in texts:
+                if not self._characters:
+                    call.has_text()
                 self.log.append(self.id, text)
                 self._characters += len(text)
                 if self._characters > most:
@@ -290,6 +296,9 @@ class Runner:
         except LeaseLost:
             logger.warning("lost its lease", extra={"analysis": self.id})
             return
+        metrics.ended.labels(status).inc()
+        usage = fields.get("input_tokens"), fields.get("output_tokens")
+        metrics.spent(self.provider.name, self.model, *usage)
         level = logging.ERROR if isinstance(failure, GRAVE) else logging.WARNING if failure else logging.INFO
         seconds = round(time.monotonic() - self._started, 3)
         extra = {"analysis": self.id, "reference": Analysis.reference_of(self.id), "calls": self._calls}

@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 import gevent
 from gevent.event import AsyncResult, Event
 
+import metrics
 from analyzer.channel import Redis, Silence
 from analyzer.text import Door
 from models import ENDINGS, Analysis, Status
-from storage import StorageError
+from storage import StorageError, database
 
 logger = logging.getLogger(__name__)
 
@@ -65,15 +66,16 @@ class Viewer:
     """One who watches an analysis: woken by text, by its ending, or to leave.
 
     `patience` is how many seconds it waits for news before it is handed an empty text, `appetite` about how
-    many characters it takes at a time.
+    many characters it takes at a time. One that cannot go on elsewhere, `can_return` says, is sent away last.
     """
 
-    __slots__ = ("appetite", "has_left", "news", "patience")
+    __slots__ = ("appetite", "can_return", "has_left", "news", "patience")
 
-    def __init__(self, patience: float = 10.0, appetite: int = sys.maxsize) -> None:
+    def __init__(self, patience: float = 10.0, appetite: int = sys.maxsize, can_return: bool = True) -> None:
         self.news = Event()
         self.patience = patience
         self.appetite = appetite
+        self.can_return = can_return
         self.has_left = False
 
     def leave(self) -> None:
@@ -101,6 +103,7 @@ class _Live:
         "position",
         "starts",
         "submitted",
+        "unsaved",
         "viewers",
         "watchers",
     )
@@ -127,6 +130,7 @@ class _Live:
             self.add(rest)
         self.door = Door()
         self.submitted = self.position
+        self.unsaved = ""
         self.begun = False
 
     def add(self, text: str) -> None:
@@ -196,7 +200,7 @@ class TokenLog:
     # For so long the other processes are told without having asked again.
     WATCH_SECONDS = 15.0
 
-    def __init__(self, worker: str, channel: Redis | Silence, stop: Callable[[int], None]) -> None:
+    def __init__(self, worker: str, channel: Redis | Silence, stop: Callable[..., None]) -> None:
         self.worker = worker
         self.channel = channel
         self._stop = stop
@@ -206,11 +210,17 @@ class TokenLog:
         self._pending = Event()
         self._urgent = Event()
         self._looks = Event()
-        self._dismissed = False
+        self._is_dismissed: Callable[[Viewer], bool] = lambda _: False
 
     def start(self) -> None:
         """Begin to commit and to follow, in greenlets of its own."""
         self._greenlets = [gevent.spawn(self._commit_forever), gevent.spawn(self._follow_forever)]
+        self._renewed = time.monotonic()
+
+    @property
+    def is_late(self) -> bool:
+        """Whether this worker's leases may be over: for as long as one lasts they could not be renewed."""
+        return time.monotonic() - self._renewed > self.LEASE_SECONDS
 
     def stop(self) -> None:
         """Commit and follow no more."""
@@ -252,7 +262,7 @@ class TokenLog:
     def end(self, id: int, **fields: Any) -> None:
         """Save an answer's whole text and how it ended (`status` and other columns), then announce it."""
         live = self._owned(id)
-        text = live.since(0) + live.door.rest
+        text = live.since(0) + live.unsaved + live.door.rest
         self._batch.endings[id] = {**fields, "text": text, "words": len(text.split())}
         self._pending.set()
         self._wait(id)
@@ -262,8 +272,13 @@ class TokenLog:
         self._finish(id, Ended(None))
 
     def conclude(self, id: int, status: Status) -> None:
-        """Tell the viewers of an analysis that ended without having run."""
-        self._finish(id, Ended(status))
+        """Tell the viewers of an analysis that ended without having run here."""
+        live = self._live.get(id)
+        if live and live.is_followed:
+            # Its last text may not have come this far.
+            self.hear(["look", id])
+        else:
+            self._finish(id, Ended(status))
 
     # For those who watch
 
@@ -287,7 +302,7 @@ class TokenLog:
         try:
             notice = None
             is_first = True
-            while is_first or not (viewer.has_left or self._dismissed):
+            while is_first or not (viewer.has_left or self._is_dismissed(viewer)):
                 viewer.news.clear()
                 upto = live.upto(after, viewer.appetite)
                 if is_first or upto > after:
@@ -311,11 +326,11 @@ class TokenLog:
             if live.is_followed and not live.viewers and self._live.get(id) is live:
                 del self._live[id]
 
-    def dismiss(self) -> None:
-        """Send all viewers away, those too who come from now on."""
-        self._dismissed = True
+    def dismiss(self, everybody: bool = True) -> None:
+        """Send the viewers away, those too who come from now on; or those only who can return."""
+        self._is_dismissed = lambda viewer: everybody or viewer.can_return
         for live in self._live.values():
-            for viewer in live.viewers:
+            for viewer in filter(self._is_dismissed, live.viewers):
                 viewer.leave()
 
     # Following what other processes run, or nobody yet
@@ -323,6 +338,9 @@ class TokenLog:
     def hear(self, message: list[Any]) -> None:
         """Take what another process tells of an analysis: its text, what it waits for, that it changed."""
         kind, *rest = message
+        if kind == "silence":
+            self._pending.set()
+            return
         if kind == "watch":
             self._watched(*rest)
             return
@@ -387,6 +405,7 @@ class TokenLog:
             self._looks.wait(self.POLL_SECONDS)
             self._looks.clear()
             now, is_up = time.monotonic(), self.channel.is_up
+            metrics.channel_up.set(is_up)
             followed = [(id, live) for id, live in self._live.items() if live.is_followed]
             if is_up and (now - watched_at > self.WATCH_SECONDS / 3 or not was_up):
                 watched_at = now
@@ -457,10 +476,8 @@ class TokenLog:
     def _commit_forever(self) -> None:
         tick_due = renewed = looked = time.monotonic()
         while True:
-            # A commit also tells of stops: with a channel to tell of them, seldom is enough.
-            look_after = self.RENEW_SECONDS if self.channel.is_up else self.POLL_SECONDS
             if not self._saved:
-                self._pending.wait(max(0, looked + look_after - time.monotonic()))
+                self._pending.wait(max(0, looked + self._look_after - time.monotonic()))
             is_tick = not self._urgent.wait(max(0, tick_due - time.monotonic()))
             self._pending.clear()
             self._urgent.clear()
@@ -469,11 +486,16 @@ class TokenLog:
                 tick_due = now + self.TICK_SECONDS
                 self._let_writers_go()
             renew = now - renewed >= self.RENEW_SECONDS
-            if renew or self._batch or now - looked >= look_after:
+            if renew or self._batch or now - looked >= self._look_after:
                 self._commit(self.LEASE_SECONDS if renew else None)
                 looked = now
             if renew:
                 renewed = now
+
+    @property
+    def _look_after(self) -> float:
+        # A commit also tells of stops: with a channel to tell of them, seldom is enough.
+        return self.RENEW_SECONDS if self.channel.is_up else self.POLL_SECONDS
 
     def _let_writers_go(self) -> None:
         saved, self._saved = self._saved, []
@@ -484,15 +506,32 @@ class TokenLog:
 
     def _commit(self, lease_seconds: float | None) -> None:
         batch, self._batch = self._batch, _Batch()
+        owned = {id for id, live in self._live.items() if not live.is_followed}
         try:
-            batch.held = Analysis.commit(self.worker, batch.pieces, batch.endings, lease_seconds, batch.first)
+            database.reserve()
+            with metrics.commit_seconds.time():
+                batch.held = Analysis.commit(
+                    self.worker, batch.pieces, batch.endings, lease_seconds, batch.first
+                )
+            if lease_seconds:
+                self._renewed = time.monotonic()
         except StorageError as error:
+            metrics.commit_failures.inc()
             # Whoever waits must hear of it, and the next batch must find a committer.
             logger.error("nothing could be saved", exc_info=error)
+            for id, _, text in batch.pieces:
+                # Others may have read it: its ending must not lack it.
+                if error.may_be_saved and (live := self._live.get(id)):
+                    live.unsaved = text
             batch.saved.set_exception(error)
+            if self.is_late:
+                # Whoever reaches the database takes them over: here they only cost.
+                for id in owned:
+                    self._stop(id, Status.INTERRUPTED)
             return
         except Exception:
             self._commit_one_by_one(batch)
+            owned = batch.ids - batch.failed.keys()
         self._saved.append(batch)
         for id, _, text in batch.pieces:
             if id in batch.held and (live := self._live.get(id)):
@@ -503,8 +542,9 @@ class TokenLog:
                 live.announce()
                 if live.watchers:
                     self._tell(live, ["text", id, position, text])
-        for id in batch.ids - batch.held.keys() - batch.failed.keys():
+        for id in owned - batch.held.keys():
             self._lose(id)
+            self._stop(id)
         for id in (id for id, is_to_stop in batch.held.items() if is_to_stop):
             self._stop(id)
         for id in batch.held.keys() & batch.endings.keys():

@@ -1,10 +1,11 @@
 """Kill the server again and again while answers stream: was anything shown to anybody that is not saved?
 
-    python -m bench.kill --kills 10 --live 10
+    python -m bench.kill --kills 10 --live 10            on SQLite: the worker and everything in turn
+    python -m bench.kill --kills 10 --live 10 --scale    on PostgreSQL and Redis: a worker and the web in turn
 
 Each round starts analyses at 50 tokens a second, each watched by a client that keeps what every event has
-shown, kills the worker or the whole process group with SIGKILL at a random moment, lets the server come back
-and the clients resume, and then compares what was shown with what is stored.
+shown, kills with SIGKILL at a random moment, lets what was killed come back and the clients resume, and then
+compares what was shown with what is stored.
 """
 
 from gevent import monkey
@@ -15,14 +16,18 @@ import argparse  # noqa: E402
 import random  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
+from contextlib import contextmanager, suppress  # noqa: E402
+from itertools import cycle, islice  # noqa: E402
 from typing import NamedTuple  # noqa: E402
 
 import gevent  # noqa: E402
 import httpx2  # noqa: E402
 
+from tests.fleet import Fleet  # noqa: E402
 from tests.page import Page  # noqa: E402
 from tests.precis import Precis  # noqa: E402
 from tests.prose import answer  # noqa: E402
+from tests.scale import Scale  # noqa: E402
 from tests.scripted_provider import ScriptedProvider  # noqa: E402
 
 RATE = 50
@@ -43,28 +48,50 @@ class Round(NamedTuple):
 
 
 class Client:
-    """A viewer that connects as long as there is no `done`, as hx-sse does."""
+    """A viewer that connects as long as there is no `done`, as hx-sse does, to each of the servers in turn.
 
-    def __init__(self, precis, analysis):
-        self.url = f"{precis.url}{analysis}/stream"
+    `resumed` are the positions that it has told when it came again.
+    """
+
+    def __init__(self, analysis, *servers):
+        self.urls = [f"{server.url}{analysis}/stream" for server in servers]
         self.analysis = analysis
         self.page = Page(analysis)
-        self.begun = gevent.event.Event()
+        self.resumed = []
+        self._news = gevent.event.Event()
         self.greenlet = gevent.spawn(self._watch)
 
+    def wait(self, characters=1, seconds=60):
+        """Wait until so many can be seen."""
+        seen = f"{self.analysis}: not so many characters can be seen"
+        with gevent.Timeout(seconds, TimeoutError(seen)):
+            while len(self.page.text) < characters:
+                self._news.wait()
+                self._news.clear()
+
+    def join(self, seconds=60):
+        """Wait for the end; returns the text then."""
+        self.greenlet.get(timeout=seconds)
+        return self.page.text
+
     def _watch(self):
-        while not self.page.done:
-            stream = bytearray()
-            try:
-                with httpx2.stream("GET", self.url, headers=self.page.headers, timeout=30) as answer:
-                    if answer.status_code == 200:
-                        for chunk in answer.iter_bytes():
-                            stream += chunk
-                            self.begun.set()
-            except httpx2.TransportError:
-                pass
-            self.page.read(bytes(stream))
+        for url in cycle(self.urls):
+            with suppress(httpx2.TransportError):
+                self._connect(url)
+            if self.page.done:
+                return
             gevent.sleep(0.1)  # the client's pause before it connects again
+
+    def _connect(self, url):
+        if self.page.last_event_id:
+            self.resumed.append(int(self.page.last_event_id))
+        rest = b""
+        with httpx2.stream("GET", url, headers=self.page.headers, timeout=30) as answer:
+            if answer.status_code == 200:
+                for chunk in answer.iter_bytes():
+                    whole, end, rest = (rest + chunk).rpartition(b"\n\n")
+                    self.page.read(whole + end)
+                    self._news.set()
 
     def lost(self, stored):
         """Return how many characters it saw that are not at their place in the stored text."""
@@ -78,19 +105,15 @@ def _common(one, other):
     return one[:length]
 
 
-def kill_once(precis, kind, live, moment):
+def kill_once(precis, kind, kill, live, moment):
     """Start `live` analyses, kill at `moment` seconds, let everybody come back and compare."""
     document = precis.bring("Terms\n\nPay by March.")
-    clients = [Client(precis, precis.ask(document)) for _ in range(live)]
+    clients = [Client(precis.ask(document), precis) for _ in range(live)]
     for client in clients:
-        client.begun.wait()
+        client.wait()
     gevent.sleep(moment)  # the moment of the kill is the experiment
     began = time.monotonic()
-    if kind == "worker":
-        precis.kill_worker()
-    else:
-        precis.kill()
-        precis.start()
+    kill()
     back = time.monotonic() - began
     gevent.joinall([client.greenlet for client in clients], timeout=60, raise_error=True)
     statuses = dict(precis.rows("SELECT id, status FROM analysis"))
@@ -107,21 +130,46 @@ def kill_once(precis, kind, live, moment):
     )
 
 
-def rounds(kills, live, seed=1):
-    """Yield a `Round` per kill, the worker and everything in turn."""
+def rounds(kills, live, seed=1, is_scaled=False):
+    """Yield a `Round` per kill, of each kind in turn."""
     chance = random.Random(seed)
     with (
         ScriptedProvider() as provider,
         tempfile.TemporaryDirectory() as folder,
-        Precis(folder, provider) as precis,
+        (scaled if is_scaled else single)(folder, provider) as (precis, ways),
     ):
         provider.script(text=answer(30), rate=RATE)
-        precis.start()
-        for number in range(kills):
-            yield kill_once(precis, ("worker", "all")[number % 2], live, chance.uniform(0.2, 3))
+        for kind in islice(cycle(ways), kills):
+            yield kill_once(precis, kind, ways[kind], live, chance.uniform(0.2, 3))
         (pieces,) = precis.rows("SELECT count(*) FROM piece")[0]
         assert pieces == 0, f"{pieces} pieces of ended analyses were left"
         assert provider.calls == kills * live, "something was asked twice"
+
+
+@contextmanager
+def single(folder, provider):
+    """A server on SQLite, and the ways to kill it."""
+    with Precis(folder, provider) as precis:
+        precis.start()
+        yield precis, {"worker": precis.kill_worker, "all": again(precis)}
+
+
+@contextmanager
+def scaled(folder, provider):
+    """A web process beside two workers on PostgreSQL and Redis, and the ways to kill one of them."""
+    with Scale() as scale, Fleet(folder, provider, scale) as fleet:
+        web, worker, _ = fleet.start("web", "worker", "worker")
+        yield web, {"worker": again(worker), "web": again(web)}
+
+
+def again(process):
+    """Return what kills all of a process and starts it again."""
+
+    def kill():
+        process.kill()
+        process.start()
+
+    return kill
 
 
 def main():
@@ -129,12 +177,13 @@ def main():
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--live", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--scale", action="store_true", help="on PostgreSQL and Redis")
     arguments = parser.parse_args()
     print(
         f"{'killed':8}{'after s':>8}{'back s':>8}{'live':>6}{'ended':>7}{'shown':>8}{'lost':>6}{'unequal':>9}"
     )
     done = []
-    for one in rounds(arguments.kills, arguments.live, arguments.seed):
+    for one in rounds(arguments.kills, arguments.live, arguments.seed, arguments.scale):
         done.append(one)
         print(
             f"{one.killed:8}{one.after:8.2f}{one.back:8.2f}{one.live:6}{one.ended:7}"

@@ -108,8 +108,8 @@ def markdown(lines):
 
 def number(value):
     """Return a figure as it is shown, with two or three of its digits."""
-    if value is None:
-        return UNMEASURED
+    if value is None or isinstance(value, str):
+        return value or UNMEASURED
     return f"{value:,.0f}" if isinstance(value, int) or value >= 100 else f"{value:.3g}"
 
 
@@ -209,7 +209,23 @@ def found_goals(kept):
     yield "the same: tokens lost", minute.get("lost"), 0
     yield "a further viewer, us per token delivered to it", column(results.VIEWERS, "further")[-1], 15
     yield "a token of 100,000, of one of 1,000", ratio(lengths[-1], lengths[0]), 1.1
+    one, shared, apart = (scaled(kept).get((name, 100), {}) for name in SCALED)
+    yield (
+        "CPU of a token with PostgreSQL and Redis, of SQLite's",
+        ratio(shared.get("cpu"), one.get("cpu")),
+        1.3,
+    )
+    late = [row.get("late_p95") for row in (one, apart)]
+    yield "added by another process on the way, p95 ms", late[1] - late[0] if all(late) else None, 100
     yield "a start with a million analyses kept, of one with ten", ratio(starts[-1], starts[0]), 1.1
+
+
+SCALED = ("SQLite, 1 process", "PostgreSQL, 1 process", "PostgreSQL, web + worker")
+
+
+def scaled(kept):
+    """Return the rows of the several processes by server and number of streams."""
+    return {(row["server"], row["streams"]): row for row in rows(kept, results.SCALE)}
 
 
 TABLES = {
@@ -226,6 +242,21 @@ TABLES = {
         late_p99="p99 ms",
     ),
     "length": plain(results.LENGTH, tokens="tokens", token="us/token", late_p99="late p99 ms"),
+    "scale": plain(
+        results.SCALE,
+        server="server",
+        streams="streams",
+        cpu="us/token",
+        postgresql="PostgreSQL's",
+        redis="Redis'",
+        first_p95="first p95 ms",
+        late_p50="late p50 ms",
+        late_p95="p95",
+        late_p99="p99",
+        page_p95="page p95 ms",
+        busy="cores",
+        lost="lost",
+    ),
     "history": plain(
         results.HISTORY,
         analyses="analyses",

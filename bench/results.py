@@ -20,7 +20,8 @@ MINUTE = "bench.streams --streams 200 --tokens 3000 --servers chat responses"
 VIEWERS = "bench.viewers"
 LENGTH = "bench.length"
 HISTORY = "bench.history"
-COMMANDS = (STREAMS, ROUNDS, MINUTE, VIEWERS, LENGTH, HISTORY)
+SCALE = "bench.scale"
+COMMANDS = (STREAMS, ROUNDS, MINUTE, VIEWERS, LENGTH, HISTORY, SCALE)
 
 
 def read():

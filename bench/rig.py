@@ -48,10 +48,10 @@ def answer(tokens):
 
 
 @contextmanager
-def pinned(core):
-    """Start processes on one core."""
+def pinned(*cores):
+    """Start processes on some cores."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:
@@ -96,15 +96,18 @@ class Server:
         """How the load opens a stream here."""
         return ["--watch", self.watch]
 
+    def pids(self):
+        """Return its processes."""
+        return processes(self.process.pid)
+
     def cpu(self):
         """Return the CPU seconds of all its processes so far."""
-        # The clock of another process, as POSIX names it: finer than the hundredths in /proc.
-        return sum(time.clock_gettime((~pid << 3) | 2) for pid in processes(self.process.pid))
+        return cpu(self.pids())
 
     def memory(self):
         """Return its proportional share of the machine's memory in bytes."""
         total = 0
-        for pid in processes(self.process.pid):
+        for pid in self.pids():
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
             total += int(rollup.split("\nPss:", 1)[1].split()[0]) * 1024
         return total
@@ -163,14 +166,19 @@ def processes(pid):
     return [pid, *(each for child in children for each in processes(int(child)))]
 
 
+def cpu(pids):
+    """Return the CPU seconds of processes so far."""
+    # The clock of another process, as POSIX names it: finer than the hundredths in /proc.
+    return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
+
+
+SETTINGS = {"PRECIS_MAX_RUNNING": "400", "PRECIS_MODELS": "openai:bench", "PRECIS_OPENAI_API": "chat"}
+
+
 @contextmanager
 def precis(provider, api="chat", prepare=None, **settings):
     """Serve Precis; `api` is the protocol it speaks to the provider, `prepare` first gets its database."""
-    settings = {
-        "PRECIS_MAX_RUNNING": "400",
-        "PRECIS_MODELS": "openai:bench",
-        "PRECIS_OPENAI_API": api,
-    } | settings
+    settings = SETTINGS | {"PRECIS_OPENAI_API": api} | settings
     with tempfile.TemporaryDirectory() as folder, Precis(folder, provider, **settings) as running:
         if prepare:
             prepare(running.database)
@@ -235,11 +243,11 @@ def measure(server, provider, *, streams, tokens=300, rate=50, viewers=1, ramp=2
     """Run one load; returns its figures: times in milliseconds, CPU in microseconds, memory in kB."""
     provider.script(tokens, rate)
     page_seconds = server.page_seconds() if pages else 0
-    alive = processes(server.process.pid)
+    alive = server.pids()
     idle, used = server.memory(), server.cpu()
     helpers = provider.process.pid
     with watched(server) as most:
-        helped = time.clock_gettime((~helpers << 3) | 2)
+        helped = cpu([helpers])
         found = load(
             server,
             streams=streams,
@@ -248,8 +256,8 @@ def measure(server, provider, *, streams, tokens=300, rate=50, viewers=1, ramp=2
             seconds=seconds,
             page=server.page if pages else "",
         )
-        helped = time.clock_gettime((~helpers << 3) | 2) - helped
-    if set(alive) - set(processes(server.process.pid)):
+        helped = cpu([helpers]) - helped
+    if set(alive) - set(server.pids()):
         raise SystemExit(f"{server.name}: a process of it ended under this load")
     used = server.cpu() - used
     delivered = found["tokens"]
@@ -268,6 +276,7 @@ def measure(server, provider, *, streams, tokens=300, rate=50, viewers=1, ramp=2
         first_p50=at(found["first"], 0.5),
         first_p95=at(found["first"], 0.95),
         late_p50=at(found["latencies"], 0.5),
+        late_p95=at(found["latencies"], 0.95),
         late_p99=at(found["latencies"], 0.99),
         page_p50=at(found["pages"], 0.5),
         page_p95=at(found["pages"], 0.95),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, suppress
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from genai_prices.types import PriceCalculation
 
 DRAIN_SECONDS = 1.0
+
+# The size of one that is not the last, and no extension.
+_CHUNK = re.compile(rb"([1-9a-fA-F][0-9a-fA-F]{0,6})\r\n")
 
 decode = json.JSONDecoder().decode
 
@@ -77,6 +81,9 @@ def reads(response: httpx2.Response) -> Generator[bytes, None, None]:
     `iter_bytes` gives one piece per HTTP chunk, which is one per token, and cannot tell whether the
     next one is here already or has to be waited for. So its parser runs in a greenlet of its own,
     as a coroutine that comes back whenever it wants bytes; all waiting is done by the caller.
+
+    The parser costs more per chunk than all else together, so that whole chunks are kept from it while it
+    stands between two of them. What is anything else, the last chunk above all, it gets as it came.
     """
     stream = response.extensions["network_stream"]
     read = stream.read
@@ -101,6 +108,7 @@ def reads(response: httpx2.Response) -> Generator[bytes, None, None]:
 
     parser = greenlet(parse)
     stream.read = ask
+    is_between_chunks = False
     try:
         wanted = go_on(parser.switch)
         while not parser.dead:
@@ -111,8 +119,19 @@ def reads(response: httpx2.Response) -> Generator[bytes, None, None]:
                 data = read(*wanted)
             except Exception as exc:
                 wanted = go_on(parser.throw, exc)
-            else:
-                wanted = go_on(parser.switch, data)
+                continue
+            if is_between_chunks:
+                whole, data = _whole_chunks(data)
+                if whole:
+                    pieces.append(whole)
+                    if not data:
+                        continue
+            known = len(pieces)
+            wanted = go_on(parser.switch, data)
+            # Had these line ends been a chunk's own, or this one the end of a chunk's first line, the last
+            # piece would end otherwise.
+            is_new = len(pieces) > known
+            is_between_chunks = is_new and data.endswith(b"\n\n\r\n") and pieces[-1].endswith(b"\n\n")
         if pieces:
             yield b"".join(pieces)
         if failures:
@@ -120,8 +139,24 @@ def reads(response: httpx2.Response) -> Generator[bytes, None, None]:
     finally:
         if vars(stream).get("read") is ask:
             del stream.read
-        if not parser.dead:
+        if response.is_closed:
+            # It gives the connection back, or has, and may wait for others who do: broken off in that, the
+            # connection would belong to this reply for ever.
+            parser.parent = get_hub()
+        elif not parser.dead:
             go_on(parser.throw)
+
+
+def _whole_chunks(data: bytes) -> tuple[bytes, bytes]:
+    """Return what the plain chunks hold that are whole, up to the last one, and the bytes after them."""
+    chunks, start = [], 0
+    while line := _CHUNK.match(data, start):
+        end = line.end() + int(line[1], 16)
+        if data[end : end + 2] != b"\r\n":
+            break
+        chunks.append(data[line.end() : end])
+        start = end + 2
+    return b"".join(chunks), data[start:]
 
 
 class StreamingProvider(Provider):

@@ -111,9 +111,14 @@ def connected() -> Iterator[None]:
 def _connection() -> Iterator[None]:
     if not database.is_closed():
         yield
-    else:
-        with database.connection_context():
-            yield
+        return
+    # Not peewee's own context, which does not bear that the connection is taken anew inside of it.
+    database.connect()
+    try:
+        yield
+    finally:
+        if not database.is_closed():
+            database.close()
 
 
 def saving(write: Callable[P, R]) -> Callable[P, R]:

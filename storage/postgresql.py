@@ -45,11 +45,14 @@ class Connection(psycopg.Connection[Any]):
     """A connection that is given up when the server does not answer."""
 
     answer_seconds: float | None = ANSWER_SECONDS
+    answered_at = 0.0  # of all of them
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait for the server, so long at most."""
         try:
-            return super().wait(gen, interval, timeout or self.answer_seconds)
+            answer = super().wait(gen, interval, timeout or self.answer_seconds)
+            Connection.answered_at = time.monotonic()
+            return answer
         except psycopg.errors._WaitTimeout:
             self.close()
             raise psycopg.OperationalError("the server does not answer") from None
@@ -93,7 +96,13 @@ class PostgreSQL(PostgresqlDatabase):
     # Connections
 
     def _connect(self) -> Connection:
-        return self._open_pool().getconn()
+        while True:
+            try:
+                return self._open_pool().getconn()
+            except PoolTimeout:
+                # Many want one at once: that is slow and no fault, as long as the server answers others.
+                if time.monotonic() - Connection.answered_at > CONNECT_SECONDS:
+                    raise
 
     def _open_pool(self) -> ConnectionPool[Connection]:
         if self._pool is None:
@@ -113,16 +122,15 @@ class PostgreSQL(PostgresqlDatabase):
         return self._pool
 
     def _close(self, conn: Connection) -> None:
-        try:
-            self._open_pool().putconn(conn)
-        except ValueError:
-            # It comes from a pool that is closed.
-            conn.close()
+        # One that comes from a pool that is closed is no other's.
+        with suppress(ValueError):
+            if self._pool:
+                self._pool.putconn(conn)
+                return
+        conn.close()
 
     def disconnect(self) -> None:
-        """Close all connections, until the next one is asked for."""
-        if not self.is_closed():
-            self.close()
+        """Close all connections, those in use when they are given back, until the next one is asked for."""
         pool, self._pool = self._pool, None
         if pool:
             pool.close()
@@ -147,6 +155,11 @@ class PostgreSQL(PostgresqlDatabase):
             self.cursor().execute(
                 f"INSERT INTO {into} VALUES {', '.join([row] * len(rows))}", values, prepare=False
             )
+
+    def take_turns(self, *names: str) -> None:
+        """Wait, until the transaction ends, for all others that take a turn under one of these names."""
+        turns = ", ".join(["pg_advisory_xact_lock(hashtextextended(%s, 0))"] * len(names))
+        self.execute_sql(f"SELECT {turns}", names)
 
     # The clock: leases and times mean the same on all machines
 
@@ -234,4 +247,6 @@ def _meaning(error: psycopg.Error) -> Reason:
 
 def _is_open(connection: Connection) -> None:
     """Raise if the server has closed a connection while it was idle, without asking the server."""
-    connection.pgconn.consume_input()
+    for _ in range(2):
+        # The first time there may be the server's last words, and only the second time their end.
+        connection.pgconn.consume_input()

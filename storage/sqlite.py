@@ -66,6 +66,9 @@ class SQLite(PooledSqliteDatabase):
         with __exception_wrapper__:
             self.cursor().executemany(f"INSERT INTO {into} VALUES ({', '.join('?' * len(rows[0]))})", rows)
 
+    def take_turns(self, *names: str) -> None:
+        """A transaction that writes has its turn."""
+
     def hold(self, patience_seconds: float) -> IO[str]:
         """See `hold`."""
         return hold(self.file, patience_seconds)

@@ -1,4 +1,9 @@
-"""What the tests share. Everything real runs on this machine's loopback and nothing leaves it."""
+"""What the tests share. Everything real runs on this machine's loopback and nothing leaves it.
+
+A test runs on SQLite. Marked `both_modes`, or in a module whose `pytestmark` is that, it runs on PostgreSQL
+with Redis too, if it uses anything that is kept: `app`, `tables`, `precis` or `site`; the last two are then a
+web process beside a worker process. Marked `sqlite` in such a module, it stays with SQLite.
+"""
 
 from gevent import monkey
 
@@ -6,6 +11,8 @@ monkey.patch_all()
 
 import os  # noqa: E402
 import socket  # noqa: E402
+from contextlib import ExitStack  # noqa: E402
+from functools import cache  # noqa: E402
 from traceback import walk_tb  # noqa: E402
 
 import gevent  # noqa: E402
@@ -16,7 +23,8 @@ import config  # noqa: E402
 import storage  # noqa: E402
 from app import create_app  # noqa: E402
 from tests.chromium import Browser, open_chromium  # noqa: E402
-from tests.precis import Precis  # noqa: E402
+from tests.precis import Pair, Precis  # noqa: E402
+from tests.scale import Scale, environment  # noqa: E402
 from tests.scripted_provider import ScriptedProvider  # noqa: E402
 
 for name in [name for name in os.environ if name.startswith(("PRECIS_", "OPENAI_", "ANTHROPIC_", "SSL_"))]:
@@ -28,6 +36,13 @@ os.environ["SSL_CERT_DIR"] = os.devnull
 if "PYTEST_XDIST_WORKER" in os.environ:
     # A worker waits for its next test, which another thread brings, and gevent would call that a deadlock.
     gevent.get_hub().loop.async_().start(lambda: None)
+
+
+def pytest_generate_tests(metafunc):
+    """Run what is marked `both_modes` on SQLite and on PostgreSQL, except what is marked `sqlite`."""
+    marked = metafunc.definition.get_closest_marker
+    if "mode" in metafunc.fixturenames and marked("both_modes") and not marked("sqlite"):
+        metafunc.parametrize("mode", ["sqlite", "scale"], indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -67,10 +82,40 @@ def provider():
 
 
 @pytest.fixture
-def settings(tmp_path, provider):
+def mode(request):
+    """What Precis keeps everything in: `sqlite`, a file, or `scale`, PostgreSQL with Redis."""
+    return getattr(request, "param", "sqlite")
+
+
+@pytest.fixture(scope="session")
+def scale():
+    """PostgreSQL and Redis, started when first asked for."""
+    with Scale() as scale:
+        yield scale
+
+
+@pytest.fixture
+def place(mode, tmp_path, request):
+    """The settings that say where everything is kept: nothing is yet."""
+    if mode == "scale":
+        return request.getfixturevalue("scale").clear()
+    return {"database_url": f"sqlite:///{tmp_path / 'precis.db'}"}
+
+
+@pytest.fixture
+def tables(place):
+    """A database of the test's own, to which the models are bound."""
+    storage.connect(place["database_url"])
+    storage.migrate()
+    yield
+    storage.database.disconnect()
+
+
+@pytest.fixture
+def settings(place, provider):
     """Settings with the scripted provider as OpenAI, Anthropic and a database of the test's own."""
     return config.Settings(
-        database_url=f"sqlite:///{tmp_path / 'precis.db'}",
+        **place,
         openai_api_key="test-key",
         openai_base_url=provider.openai_url,
         openai_api="responses",
@@ -100,8 +145,11 @@ def make_app(settings, _compiled):
         app.testing = True
         app.jinja_env.bytecode_cache = _compiled
         storage.migrate()
-        app.extensions["analyzer"].begin()
+        analyzer = app.extensions["analyzer"]
+        analyzer.begin()
         made.append(app)
+        while not analyzer.channel.is_up:
+            gevent.sleep(0.001)  # its first beat is heard by itself alone
         return app
 
     yield make
@@ -135,9 +183,13 @@ def document(client):
 
 
 @pytest.fixture
-def precis(tmp_path, provider):
-    """A server process of its own, to be started by the test, with the scripted provider as OpenAI."""
-    with Precis(tmp_path, provider) as precis:
+def precis(place, mode, tmp_path, provider, request):
+    """A server of its own, to be started by the test, with the scripted provider as OpenAI.
+
+    On PostgreSQL it is a pair of processes, unless the test is marked `one_process`.
+    """
+    is_pair = mode == "scale" and not request.node.get_closest_marker("one_process")
+    with (Pair if is_pair else Precis)(tmp_path, provider, **environment(place)) as precis:
         yield precis
 
 
@@ -156,14 +208,28 @@ def browser(chromium):
 
 
 @pytest.fixture(scope="session")
-def _standing(tmp_path_factory):
-    with ScriptedProvider() as provider, Precis(tmp_path_factory.mktemp("site"), provider) as precis:
-        precis.provider = provider
-        yield precis.start()
+def _standing(tmp_path_factory, request):
+    """The servers that stay up, by mode: each is started when first asked for."""
+    with ExitStack() as stack:
+
+        @cache
+        def standing(mode):
+            folder = tmp_path_factory.mktemp("site")
+            provider = stack.enter_context(ScriptedProvider())
+            if mode == "scale":
+                place = request.getfixturevalue("scale").create()
+                precis = Pair(folder, provider, **environment(place))
+            else:
+                precis = Precis(folder, provider)
+            precis.provider = provider
+            return stack.enter_context(precis).start()
+
+        yield standing
 
 
 @pytest.fixture
-def site(_standing):
-    """A server process that stays up, for tests that do it no harm; its `provider` is as new."""
-    _standing.provider.reset()
-    return _standing
+def site(mode, _standing):
+    """A server that stays up, for tests that do it no harm; its `provider` is as new."""
+    site = _standing(mode)
+    site.provider.reset()
+    return site

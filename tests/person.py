@@ -1,12 +1,15 @@
 """What a person does, through the test client; and an answer that the test itself writes."""
 
+import sqlite3
+from contextlib import closing, contextmanager
 from itertools import count
 
 import gevent
+import psycopg
 from werkzeug.test import encode_multipart
 
 from models import Analysis, Document, Status, User
-from storage import connected
+from storage import connected, database
 
 HTMX = {"HX-Request": "true"}
 PARTIAL = HTMX | {"HX-Request-Type": "partial"}
@@ -70,6 +73,28 @@ def row(analysis):
     """Return the row of an analysis' path, or None."""
     with connected():
         return Analysis.get_or_none(Analysis.id == int(analysis.rsplit("/", 1)[-1]))
+
+
+@contextmanager
+def held():
+    """Keep everybody from writing, as another process does that writes itself; yields what to wait for.
+
+    That is called with how many are to wait by then.
+    """
+    if database.is_shared:
+        with psycopg.connect(database.conninfo) as other:
+            # One table only: who holds nothing else can be in no deadlock.
+            other.execute("LOCK analysis IN EXCLUSIVE MODE")
+
+            def are_waiting(least=1):
+                while other.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() < (least,):
+                    gevent.sleep(0.001)  # the server announces it to nobody
+
+            yield are_waiting
+    else:
+        with closing(sqlite3.connect(database.file, timeout=0, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield lambda least=1: gevent.sleep(0.005 * least)  # nothing announces it
 
 
 class Writer:

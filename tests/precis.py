@@ -1,5 +1,6 @@
 """A real server: `python app.py` in a process of its own, to be stopped and killed in every way."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -11,12 +12,17 @@ from pathlib import Path
 
 import gevent
 import httpx2
+import psycopg
 
 ROOT = Path(__file__).resolve().parent.parent
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
 
 
 class Precis:
     """One server with a database of its own; `start` it, and `start` it again after its end."""
+
+    command = (sys.executable, ROOT / "app.py")
 
     def __init__(self, folder, provider=None, **settings):
         self.folder = Path(folder)
@@ -49,6 +55,9 @@ class Precis:
     def start(self, **settings):
         """Start it and wait until it answers."""
         self.process = self.launch(**settings)
+        return self.wait_until_up()
+
+    def wait_until_up(self):
         with gevent.Timeout(60, AssertionError(f"the server does not answer: {self.log}")):
             while not self.is_up():
                 if self.process.poll() is not None:
@@ -61,12 +70,13 @@ class Precis:
         environ = {key: value for key, value in os.environ.items() if not key.startswith("PRECIS_")}
         with self.log.open("a") as log:
             return subprocess.Popen(
-                [sys.executable, ROOT / "app.py"],
+                self.command,
                 env=environ | self.settings | settings,
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
                 start_new_session=True,
+                preexec_fn=dying_with_us(signal.SIGTERM),
             )
 
     def is_up(self):
@@ -123,8 +133,38 @@ class Precis:
 
     def rows(self, query, *values):
         """Read the database directly."""
+        url = self.settings["PRECIS_DATABASE_URL"]
+        if url.startswith("postgresql:"):
+            with psycopg.connect(url) as database:
+                return database.execute(query.replace("?", "%s"), values).fetchall()
         with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as database:
             return database.execute(query, values).fetchall()
+
+
+class Pair(Precis):
+    """A web process, and `beside` it a worker process on the same database, of which it hears by Redis."""
+
+    def __init__(self, folder, provider=None, **settings):
+        super().__init__(folder, provider, PRECIS_ROLE="web", **settings)
+        self.beside = Precis(folder)
+
+    def start(self, **settings):
+        """Start both and wait until both answer."""
+        own = {"PRECIS_ROLE": "worker", "PRECIS_PORT": str(self.beside.port)}
+        self.beside.settings = self.settings | own
+        self.beside.process = self.beside.launch(**settings)
+        super().start(**settings)
+        self.beside.wait_until_up()
+        return self
+
+    def kill(self):
+        """Kill both."""
+        super().kill()
+        self.beside.kill()
+
+    def stop(self):
+        """Ask both to end; returns the first exit code that is none of success."""
+        return super().stop() or self.beside.stop()
 
 
 def count_sockets(pid):
@@ -136,6 +176,11 @@ def count_sockets(pid):
         except FileNotFoundError:
             continue
     return found
+
+
+def dying_with_us(number):
+    """Return what a new process calls first to be sent a signal when this one dies, however that dies."""
+    return lambda: LIBC.prctl(PR_SET_PDEATHSIG, number)
 
 
 def free_port():

@@ -10,6 +10,8 @@ from storage import connected
 from tests.page import PARTIAL as PARTIALS
 from tests.person import HTMX, ask, finished, post_analysis, stream
 
+pytestmark = pytest.mark.both_modes
+
 KEY = re.compile(r'name="request_key" value="([^"]+)"')
 
 

@@ -26,6 +26,7 @@ def layout_shift(tab):
     return sum(shift["value"] for shift in tab.witness()["shifts"] if not shift["byInput"])
 
 
+@pytest.mark.both_modes
 def test_the_main_job_is_a_paste_and_two_keys(precis, browser):
     precis.start(PRECIS_MODELS="offline:extractive")
     tab = browser.open(precis.url)
@@ -120,6 +121,7 @@ def test_two_presses_of_enter_make_one_analysis_and_a_later_one_makes_another(ta
     tab.assert_content()
 
 
+@pytest.mark.both_modes
 @pytest.mark.parametrize("by", ["click", "accesskey", "enter"])
 def test_stop_ends_the_call_keeps_the_text_and_the_focus(tab, site, provider, by):
     analysis = tab.analyze()
@@ -200,6 +202,7 @@ def test_white_space_arrives_as_it_was_written(site, provider, browser):
     assert last.strip() == "Three\u2028 end"
 
 
+@pytest.mark.both_modes
 def test_a_second_tab_that_deletes_ends_the_call_and_tells_the_first(tab, site, provider, browser):
     analysis = tab.analyze()
     tab.wait_for_text()

@@ -47,6 +47,7 @@ def assert_numeric(cursors):
     assert all(cursor is None or re.fullmatch("[0-9]+", cursor) for cursor in others), cursors
 
 
+@pytest.mark.both_modes
 @pytest.mark.fault("page reloaded")
 def test_twenty_refreshes_and_three_more_tabs_are_one_call(site, provider, document, browser):
     provider.script(text=answer(16), rate=50)
@@ -127,6 +128,7 @@ def test_a_hidden_document_lets_its_stream_go_and_resumes_it(site, provider, doc
     tab.assert_content()
 
 
+@pytest.mark.both_modes
 @pytest.mark.fault("connection lost")
 def test_connections_that_are_cut_again_and_again_lose_and_repeat_nothing(
     site, provider, proxy, document, browser

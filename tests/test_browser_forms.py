@@ -91,6 +91,7 @@ def test_a_document_that_is_missing_keeps_what_was_typed_and_takes_the_focus(sit
     assert tab.focus().startswith("There is a problem")
 
 
+@pytest.mark.both_modes
 def test_without_scripts_the_whole_job_gets_done(site, provider, scriptless):
     provider.script(text=answer(), rate=50)
     page = scriptless.open(site.url).page

@@ -6,6 +6,8 @@ import pytest
 from tests.page import Page
 from tests.person import HTMX, Writer, ask, row, saved, stream
 
+pytestmark = pytest.mark.both_modes
+
 
 def watch_until(client, analysis, text):
     """Watch an analysis until its page shows a text, and leave; returns the page."""

@@ -169,7 +169,9 @@ SEVERAL = [("PRECIS_WORKERS", "2"), ("PRECIS_ROLE", "web"), ("PRECIS_ROLE", "wor
 
 @pytest.mark.parametrize(("name", "value"), SEVERAL)
 def test_several_processes_are_refused_a_file_and_asked_for_redis(monkeypatch, name, value):
-    with pytest.raises(ConfigError, match=rf"^{name} means several processes, which cannot share a SQLite file"):
+    with pytest.raises(
+        ConfigError, match=rf"^{name} means several processes, which cannot share a SQLite file"
+    ):
         load(monkeypatch, **{name: value})
     with pytest.raises(ConfigError, match=rf"^{name} means several .* set PRECIS_REDIS_URL to redis://…\.$"):
         load(monkeypatch, PRECIS_DATABASE_URL="postgresql://db/precis")

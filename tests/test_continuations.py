@@ -11,6 +11,8 @@ from storage import connected
 from tests.page import Page
 from tests.person import HTMX, ask, finished, row, settle, stream
 
+pytestmark = pytest.mark.both_modes
+
 VENDORS = ["openai:gpt-6-sol", "anthropic:claude-sonnet-5-5"]
 
 
@@ -100,7 +102,7 @@ def test_what_broke_off_before_its_first_word_can_only_be_tried_again(client, do
 
 @pytest.mark.fault("sent twice")
 def test_a_double_click_is_one_call(client, broken_off, provider):
-    provider.script(text=" More.", rate=50)
+    provider.script(text=" More.", fault="silence", at=1)
     answers = gevent.joinall(
         [gevent.spawn(go_on, client.application.test_client(), broken_off) for _ in range(20)]
     )
@@ -109,7 +111,9 @@ def test_a_double_click_is_one_call(client, broken_off, provider):
     assert len(addresses) == 1
     # The second press of a double click may come with the key of a page that was loaded meanwhile.
     assert go_on(client, broken_off, "another key").headers["Location"] in addresses
-    stream(client, addresses.pop().removesuffix("/live")).get_data()
+    provider.wait(calls=2)
+    client.post(addresses.pop().replace("/live", "/cancellation"))
+    provider.wait(open=0)
     assert provider.calls == 2
 
 

@@ -8,6 +8,8 @@ from storage import connected
 from tests.page import Page
 from tests.person import Writer, ask, row, saved, stream
 
+pytestmark = pytest.mark.both_modes
+
 
 def counts():
     with connected():

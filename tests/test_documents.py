@@ -12,6 +12,8 @@ from models import Document
 from storage import connected
 from tests.person import HTMX, bring, post_large
 
+pytestmark = pytest.mark.both_modes
+
 TEXTAREA = re.compile(r"<textarea [^>]*>\n(.*?)</textarea>", re.DOTALL)
 HEADING = re.compile(r"<h1>(.*?)</h1>")
 

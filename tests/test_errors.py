@@ -7,6 +7,8 @@ from models import Document
 from storage import StorageError, StorageFull, database
 from tests.person import HTMX, Writer
 
+pytestmark = pytest.mark.both_modes
+
 
 def fail(error):
     def failing(*args, **kwargs):

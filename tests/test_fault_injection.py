@@ -5,7 +5,9 @@ from collections import Counter
 from functools import partial
 
 import gevent
+import psycopg
 import pytest
+import redis
 from gevent import socket
 
 import storage
@@ -13,9 +15,10 @@ from analyzer import Limits
 from analyzer.runner import Runner
 from analyzer.token_log import TokenLog
 from models import ENDINGS, Analysis, Piece, Status
-from storage import connected
+from storage import connected, postgresql
 from tests.page import Page, text_of
 from tests.person import HTMX, post_analysis, settle
+from views.helpers import limits
 from views.helpers.markdown import render
 
 TEXT = "One two. Three four.\n\nFive six."
@@ -77,6 +80,28 @@ def database_fault(fault, monkeypatch):
 
     connect = partial(sqlite3.connect, factory=Connection)
     monkeypatch.setattr(sqlite3, "connect", connect)
+    # There everything that is asked of the server comes down to this.
+    wait = postgresql.Connection.wait
+
+    def counted(self, *arguments):
+        fault.operation()
+        return wait(self, *arguments)
+
+    monkeypatch.setattr(postgresql.Connection, "wait", counted)
+    return fault
+
+
+@pytest.fixture
+def channel_fault(fault, monkeypatch):
+    """Let each command to Redis and each answer of it count as an operation."""
+    for name in ("send_packed_command", "read_response"):
+        method = getattr(redis.Connection, name)
+
+        def counted(self, *arguments, method=method, **options):
+            fault.operation()
+            return method(self, *arguments, **options)
+
+        monkeypatch.setattr(redis.Connection, name, counted)
     return fault
 
 
@@ -187,21 +212,39 @@ def sqlite(message, code):
     return error
 
 
-LOCKED = sqlite("database is locked", sqlite3.SQLITE_BUSY), 1
-BROKEN = sqlite("disk I/O error", sqlite3.SQLITE_IOERR_WRITE), 1
-FULL = sqlite("database or disk is full", sqlite3.SQLITE_FULL), 6
+LOCKED, BROKEN, FULL = "locked", "broken", "full"
+LASTING = {FULL: 6}
+ERRORS = {
+    ("sqlite", LOCKED): sqlite("database is locked", sqlite3.SQLITE_BUSY),
+    ("sqlite", BROKEN): sqlite("disk I/O error", sqlite3.SQLITE_IOERR_WRITE),
+    ("sqlite", FULL): sqlite("database or disk is full", sqlite3.SQLITE_FULL),
+    ("scale", LOCKED): psycopg.errors.LockNotAvailable("canceling statement due to lock timeout"),
+    ("scale", BROKEN): psycopg.OperationalError("the connection is lost"),
+    ("scale", FULL): psycopg.errors.DiskFull("could not extend file: No space left on device"),
+}
+
+
+@pytest.mark.both_modes
+@pytest.mark.fault("any operation")
+@pytest.mark.parametrize(
+    ("model", "error"),
+    [(model, error) for model in MODELS[:2] for error in (LOCKED, BROKEN, FULL)] + [(MODELS[2], FULL)],
+)
+def test_each_operation_of_the_database_may_fail(
+    database_fault, analyzer, client, provider, mode, model, error
+):
+    lasting = LASTING.get(error, 1)
+    run_for_each(database_fault, analyzer, client, provider, model, ERRORS[mode, error], lasting, least=30)
 
 
 @pytest.mark.fault("any operation")
-@pytest.mark.parametrize(
-    ("model", "error", "lasting"),
-    [(model, *fault) for model in MODELS[:2] for fault in (LOCKED, BROKEN, FULL)] + [(MODELS[2], *FULL)],
-    ids=str,
-)
-def test_each_operation_of_the_database_may_fail(
-    database_fault, analyzer, client, provider, model, error, lasting
-):
-    run_for_each(database_fault, analyzer, client, provider, model, error, lasting, least=30)
+@pytest.mark.parametrize("mode", ["scale"], indirect=True)
+@pytest.mark.parametrize("model", MODELS)
+def test_each_operation_of_redis_may_fail(channel_fault, make_app, provider, monkeypatch, model):
+    monkeypatch.setattr(limits, "REST_SECONDS", 0)
+    app = make_app(analyze_limit="1000 per minute")
+    analyzer, error = app.extensions["analyzer"], redis.ConnectionError("reset")
+    run_for_each(channel_fault, analyzer, app.test_client(), provider, model, error, least=2)
 
 
 @pytest.mark.fault("any operation")

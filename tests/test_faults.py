@@ -12,6 +12,8 @@ from analyzer.runner import Runner
 from tests.page import Page, events
 from tests.person import ask, row, settle, stream
 
+pytestmark = pytest.mark.both_modes
+
 VENDORS = ["openai:gpt-6-sol", "anthropic:claude-sonnet-5-5"]
 FOUR = {"text": "one two three four", "rate": 500}
 CUT_OFF = FOUR | {"at": 2}

@@ -1,9 +1,16 @@
-"""Whether a process lives, and whether it can serve."""
+"""Whether a process lives, whether it can serve, and whether a stream comes through."""
 
+import re
+import time
+
+import httpx2
 import pytest
 from peewee import OperationalError
 
 from storage import database
+from tests.page import events
+from tests.test_server import wait_until
+from views import health
 
 
 @pytest.mark.parametrize(("path", "word"), [("/up", "up\n"), ("/ready", "ready\n")])
@@ -27,3 +34,67 @@ def test_neither_asks_a_provider(client, provider):
     client.get("/up")
     client.get("/ready")
     assert provider.connections == 0
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Ticks and silences of a hundredth of their length."""
+    monkeypatch.setattr(health, "TICK_SECONDS", health.TICK_SECONDS / 100)
+    monkeypatch.setattr(health, "SILENCE_SECONDS", health.SILENCE_SECONDS / 100)
+    monkeypatch.setattr(health, "MOST_SECONDS", health.MOST_SECONDS / 100)
+
+
+@pytest.mark.parametrize(
+    ("query", "silences"),
+    [("", 0), ("?seconds=1", 7), ("?seconds=-1", 0), ("?seconds=many", 0), ("?seconds=2", 8)],
+)
+def test_its_stream_ticks_and_falls_silent_as_often_as_it_is_asked_to_but_not_for_ever(
+    client, quick, query, silences
+):
+    began = time.time()
+    *ticks, done = events(client.get(f"/up/stream{query}").data)
+    assert done.name == "done"
+    assert len(ticks) == health.TICKS + silences + 1
+    assert all(re.fullmatch(r"[0-9]+\.[0-9]{3}", tick.data) for tick in ticks)
+    sent = [float(tick.data) for tick in ticks]
+    assert sent == sorted(sent)
+    assert began - 1 < sent[0] <= sent[-1] < time.time() + 1
+
+
+def test_its_stream_looks_like_a_real_one(client, document):
+    asked = client.post(f"{document}/analyses", data={"recipe": "brief", "model": "offline:extractive"})
+    real = asked.headers["Location"].replace("/live", "/stream")
+    with client.get("/up/stream") as ours, client.get(real) as theirs:
+        assert ours.status_code == theirs.status_code == 200
+        named = [
+            {name: value for name, value in answer.headers if name != "X-Request-ID"}
+            for answer in (ours, theirs)
+        ]
+        assert named[0] == named[1]
+
+
+def test_its_stream_takes_a_place_and_gives_it_back(make_app):
+    client = make_app(max_streams=1).test_client()
+    with client.get("/up/stream?seconds=100") as taken:
+        assert taken.status_code == 200
+        refused = client.get("/up/stream")
+        assert refused.status_code == 503
+        assert int(refused.headers["Retry-After"]) > 0
+    with client.get("/up/stream") as again:
+        assert again.status_code == 200
+
+
+def test_who_leaves_its_stream_in_a_silence_is_noticed_at_once(precis):
+    precis.start(PRECIS_MAX_STREAMS="1")
+    with httpx2.stream("GET", f"{precis.url}/up/stream?seconds=100") as taken:
+        parts = taken.iter_raw()
+        told = 0
+        while told <= health.TICKS:
+            told += next(parts).count(b"data: ")
+
+        def is_free():
+            with httpx2.stream("GET", f"{precis.url}/up/stream") as answer:
+                return answer.status_code == 200
+
+        assert not is_free()
+    wait_until(is_free, timeout=5)

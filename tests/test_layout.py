@@ -8,18 +8,33 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = {"app", "server", "config", "logs", "storage", "models", "providers", "analyzer", "views"}
+COMMANDS = {"check", "doctor"}
+OURS = COMMANDS | {
+    "app",
+    "server",
+    "config",
+    "logs",
+    "metrics",
+    "storage",
+    "models",
+    "providers",
+    "analyzer",
+    "views",
+}
 # What each part may import of ours: app, server -> views -> analyzer -> models, providers; models -> storage.
 ARROWS = {
     "app": OURS,
-    "server": {"analyzer", "config", "logs", "storage"},
+    "check": OURS - {"app", "doctor", "views"},
+    "doctor": {"views"},
+    "server": {"analyzer", "config", "logs", "metrics", "storage"},
     "config": set(),
     "logs": set(),
+    "metrics": set(),
     "storage": {"storage"},
     "models": {"storage"},
     "providers": {"providers"},
-    "analyzer": {"analyzer", "models", "providers", "storage"},
-    "views": {"views", "analyzer", "logs", "models", "storage"},
+    "analyzer": {"analyzer", "metrics", "models", "providers", "storage"},
+    "views": {"views", "analyzer", "logs", "metrics", "models", "storage"},
 }
 SOURCES = sorted(
     file

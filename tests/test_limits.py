@@ -7,11 +7,11 @@ from html import unescape
 
 import gevent
 import pytest
-from peewee import SqliteDatabase
 
-import storage
 from tests.page import Page
-from tests.person import HTMX, ask, post_analysis, row, stream
+from tests.person import HTMX, ask, held, post_analysis, row, stream
+
+pytestmark = pytest.mark.both_modes
 
 
 @pytest.fixture
@@ -166,13 +166,9 @@ def test_no_more_than_the_cap_ever_run(make_app, provider):
 
 
 def test_many_at_once_do_not_pass_the_limit_while_the_database_is_locked(client, document, provider):
-    other = SqliteDatabase(storage.database.database, timeout=0)
-    other.connect()
-    other.execute_sql("BEGIN IMMEDIATE")
-    posts = [gevent.spawn(post_analysis, client.application.test_client(), document) for _ in range(20)]
-    gevent.sleep(0.1)  # until all of them wait for the lock, which nothing announces
-    other.execute_sql("COMMIT")
-    other.close()
+    with held() as are_waiting:
+        posts = [gevent.spawn(post_analysis, client.application.test_client(), document) for _ in range(20)]
+        are_waiting(5)
 
     answers = Counter(post.get().status_code for post in posts)
 

@@ -7,6 +7,8 @@ import pytest
 
 from tests.person import Writer, ask, saved
 
+pytestmark = pytest.mark.both_modes
+
 PRE = re.compile(r'<pre class="answer">\n<!-- still there -->(.*?)</pre>', re.DOTALL)
 
 

@@ -5,11 +5,11 @@ import pytest
 import storage
 from models import ENDINGS, LIVE, Analysis, Document, Piece, Status, User
 
+pytestmark = pytest.mark.both_modes
+
 
 @pytest.fixture(autouse=True)
-def _database(tmp_path):
-    storage.connect(f"sqlite:///{tmp_path / 'precis.db'}")
-    storage.migrate()
+def _database(tables):
     with storage.connected():
         yield
 
@@ -82,6 +82,7 @@ def test_what_a_dead_worker_left_is_interrupted_with_its_text(document):
     assert Analysis.get_by_id(waiting).status == Status.WAITING
 
 
+@pytest.mark.sqlite
 def test_a_piece_that_is_damaged_keeps_nothing_from_being_ended(document):
     id = ask(document).id
     Analysis.claim_next("dead", 15)

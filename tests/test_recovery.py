@@ -6,7 +6,7 @@ from datetime import timedelta
 import gevent
 import pytest
 from gevent.event import Event
-from peewee import DatabaseError, SqliteDatabase
+from peewee import DatabaseError
 
 import models
 import storage
@@ -16,7 +16,9 @@ from app import make_analyzer
 from models import Analysis, Piece, Status
 from providers.base import Reply
 from storage import connected
-from tests.person import ask, row, saved, settle
+from tests.person import ask, held, row, saved, settle
+
+pytestmark = pytest.mark.both_modes
 
 
 @pytest.fixture
@@ -185,6 +187,7 @@ class Storage:
                 execute("PRAGMA query_only=0")
 
 
+@pytest.mark.sqlite
 @pytest.mark.fault("storage full")
 @pytest.mark.parametrize(
     ("model", "fault"),
@@ -227,13 +230,9 @@ def test_a_database_that_stays_locked_ends_the_call_and_says_so(
     provider.script(text="word " * 1000, rate=50)
     analysis = ask(client, document)
     watcher = Watcher(analyzer, analysis).to_the_first_text()
-    other = SqliteDatabase(storage.database.database, timeout=0)
-    other.connect()
-    other.execute_sql("BEGIN IMMEDIATE")
-    provider.wait(timeout=5, cancels=1, open=0)
-    watcher.until(lambda item: isinstance(item, Notice) and item.wait is Wait.STORAGE)
-    other.execute_sql("COMMIT")
-    other.close()
+    with held():
+        provider.wait(timeout=10, cancels=1, open=0)
+        watcher.until(lambda item: isinstance(item, Notice) and item.wait is Wait.STORAGE)
 
     text, status = watcher.to_the_end()
     assert status is Status.INCOMPLETE
@@ -241,6 +240,7 @@ def test_a_database_that_stays_locked_ends_the_call_and_says_so(
     assert "The database did not answer" in saved(client, analysis).text
 
 
+@pytest.mark.sqlite
 def test_a_database_that_is_damaged_while_it_serves_ends_the_call_and_says_so(
     analyzer, client, document, provider, monkeypatch
 ):

@@ -13,6 +13,8 @@ from tests.page import Page
 from tests.person import Writer, saved, stream
 from views.helpers import rendering
 
+pytestmark = pytest.mark.both_modes
+
 VIEWERS = 4
 ANSWER = re.compile(r'<div id="blocks-\d+"[^>]* hx-ignore>(.*?)</div>', re.DOTALL)
 
@@ -85,6 +87,7 @@ def quick(analyzer, monkeypatch):
     return analyzer
 
 
+@pytest.mark.sqlite
 @SCHEDULES
 @given(schedule=SCHEDULE)
 @example(schedule=["One\n\n", (0, 0.99), "two"])
@@ -96,6 +99,7 @@ def test_each_page_shows_the_saved_answer_whenever_its_connections_are_cut(quick
         assert page.html == answer
 
 
+@pytest.mark.sqlite
 @SCHEDULES
 @given(schedule=SCHEDULE)
 def test_whoever_observes_in_any_number_of_parts_reads_the_stored_text(quick, client, document, schedule):
@@ -105,6 +109,15 @@ def test_whoever_observes_in_any_number_of_parts_reads_the_stored_text(quick, cl
         assert gaps_and_repeats(items) == (0, 0)
         assert items[-1] == Ended(Status.COMPLETE)
         assert text_of(items) == stored
+
+
+@settings(SCHEDULES, max_examples=15)
+@given(schedule=SCHEDULE)
+def test_both_hold_wherever_it_is_saved(quick, client, document, schedule):
+    pages, answer = watch(quick, client, document, schedule)
+    readings, stored = observe(quick, client, document, schedule)
+    assert {page.html for page in pages} == {answer}
+    assert {text_of(items) for items in readings} == {stored}
 
 
 def watch(analyzer, client, document, schedule):

@@ -8,6 +8,8 @@ import pytest
 from tests.page import PARTIAL, Page, events
 from tests.person import HTMX, Writer, ask, saved, stream
 
+pytestmark = pytest.mark.both_modes
+
 
 @pytest.fixture
 def writer(analyzer, document):

@@ -18,6 +18,8 @@ from tests.prose import answer
 from tests.scripted_provider import ScriptedProvider
 from tests.test_server import read_until, status, wait_until
 
+pytestmark = pytest.mark.both_modes
+
 DOCUMENT = "Terms\n\nPay by March."
 LARGE = "Pay.\n\n" * 20_000
 STALL_SECONDS = 1.0

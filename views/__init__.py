@@ -5,8 +5,19 @@ from __future__ import annotations
 from flask import Flask, request
 
 import storage
-from views import analyses, cancellations, continuations, deletions, documents, errors, health, live, streams
-from views.helpers import access, cross_site, endings, formats, headers, hosts, limits, routes
+from views import (
+    analyses,
+    cancellations,
+    continuations,
+    deletions,
+    documents,
+    errors,
+    health,
+    live,
+    metrics,
+    streams,
+)
+from views.helpers import access, cross_site, endings, formats, headers, hosts, limits, routes, turns
 
 
 def register(app: Flask, role: str = "all") -> None:
@@ -18,6 +29,8 @@ def register(app: Flask, role: str = "all") -> None:
     # The order of the guards is the order of these lines: what is refused as foreign is not counted.
     hosts.register(app)
     cross_site.register(app)
+    # While one waits it holds no connection to the database.
+    turns.register(app)
     app.before_request(_connect)
     app.teardown_request(_disconnect)
     limits.register(app)
@@ -25,19 +38,20 @@ def register(app: Flask, role: str = "all") -> None:
     formats.register(app)
     endings.register(app)
     errors.register(app)
-    for view in (documents, analyses, streams, live, cancellations, continuations, deletions, health):
+    pages = (documents, analyses, streams, live, cancellations, continuations, deletions)
+    for view in (*pages, health, metrics):
         app.register_blueprint(view.blueprint)
 
 
 def _serve_no_pages() -> tuple[str, int, dict[str, str]] | None:
-    if request.blueprint == health.blueprint.name:
+    if request.blueprint in {health.blueprint.name, metrics.blueprint.name}:
         return None
     return "This process runs analyses; the pages are elsewhere.\n", 404, {"Content-Type": "text/plain"}
 
 
 def _connect() -> None:
     # Whether the process lives, and how its pages look, does not depend on its database.
-    if request.endpoint not in {"health.up", "static"}:
+    if request.endpoint not in {"health.up", "health.stream", "metrics.show", "static"}:
         # Read first: a body that comes slowly would keep a connection from everybody else.
         request.form  # noqa: B018
         storage.database.connect(reuse_if_open=True)

@@ -35,14 +35,16 @@ def ask(document: Document, *question: Any) -> BaseResponse:
     if not Analysis.asked_before(document.id, person(), *question):
         count_start()
     try:
-        analysis, _ = analyzer().start(document, person(), *question)
+        analysis, is_new = analyzer().start(document, person(), *question)
     except Gone:
         abort(404)
     if not is_htmx():
         return redirect(url_for("live.show", id=analysis.id), 303)
     # A button of the section that this one replaces takes the focus with it, if nobody else does.
     focus = {"takes_focus": "focus" in request.form}
-    page = render_template("analyses/_created.html", **shown(analysis), form=AnalyzeForm.new(), **focus)
+    # One that begins anew has no text that would have to be read.
+    text = "" if is_new and analysis.joins_at is None else None
+    page = render_template("analyses/_created.html", **shown(analysis, text), form=AnalyzeForm.new(), **focus)
     return make_response(page, {"HX-Push-Url": url_for("analyses.show", id=analysis.id)})
 
 

@@ -25,7 +25,8 @@ HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 def show(id: int) -> Response:
     """Send an analysis as it is written; the page is complete when the analysis is."""
     analysis = find_analysis(id)
-    viewer = Viewer(appetite=PIECE)
+    # Loaded anew it would come whole, from its beginning.
+    viewer = Viewer(appetite=PIECE, can_return=False)
     texts = _texts(analyzer().observe(id, 0, viewer))
     page = stream_template(
         "live/show.html", analysis=analysis, document=analysis.document, texts=texts, ended=lambda: _ended(id)

@@ -19,7 +19,7 @@ import logs
 logger = logging.getLogger(__name__)
 
 # What machines ask for every few seconds, and what comes along with a page.
-QUIET = {"health.up", "health.ready", "static"}
+QUIET = {"health.up", "health.ready", "health.stream", "metrics.show", "static"}
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 

@@ -14,6 +14,8 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter, RateLimiter
 
+import metrics
+
 logger = logging.getLogger(__name__)
 
 limiter = Limiter(get_remote_address, strategy="moving-window")
@@ -43,10 +45,15 @@ class Counter:
         """Count a start; returns None, or, where it is one too many, when there is room again."""
         if time.monotonic() >= self._rests_until:
             try:
-                return self._hit(self._shared, item, person)
+                until = self._hit(self._shared, item, person)
             except StorageError as error:
+                if not self._rests_until:
+                    logger.error("the limit is counted in each process by itself", exc_info=error)
                 self._rests_until = time.monotonic() + REST_SECONDS
-                logger.error("the limit is counted in each process by itself", exc_info=error)
+            else:
+                self._rests_until = 0.0
+                return until
+        metrics.limit_fallbacks.inc()
         return self._hit(self._own, item, person)
 
     @staticmethod
@@ -75,4 +82,6 @@ def count_start() -> None:
     limit = current_app.config["ANALYZE_LIMIT"]
     for item in parse_many(limit) if limit else ():
         if (until := starts.hit(item, person)) is not None:
-            raise TooOften(item.amount, max(1, math.ceil(until - time.time())))
+            # By the clock of whoever was counted, which may go wrong.
+            wait = min(math.ceil(until - time.time()), item.get_expiry())
+            raise TooOften(item.amount, max(1, wait))

@@ -6,6 +6,7 @@ from flask import Response, current_app, render_template
 from flask_limiter.util import get_remote_address
 
 import logs
+import metrics
 
 RETRY_SECONDS = 10
 
@@ -23,8 +24,14 @@ def take_place(response: Response) -> Response:
         raise NoPlace
     place = object()
     places[place] = person
+    metrics.viewers.set(len(places))
+
+    def leave() -> None:
+        places.pop(place, None)
+        metrics.viewers.set(len(places))
+
     # Not at the end of its parts: one that is gone before the first of them never begins.
-    response.call_on_close(lambda: places.pop(place, None))
+    response.call_on_close(leave)
     return response
 
 

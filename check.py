@@ -1,0 +1,404 @@
+"""Whether a configuration can work: its settings and all that they lead to, before anything is served.
+
+Nothing is written anywhere, and no provider is asked for anything that costs.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import httpx2
+
+import config
+import server
+from analyzer import Analyzer
+from analyzer.prompt import RecipeError
+from config import ConfigError, Settings
+from providers.base import Provider, Usage
+from storage.errors import DatabaseRefused
+from storage.schema import MIGRATIONS, unknown
+from storage.sqlite import examine as examine_file
+from storage.sqlite import opened
+
+OK, WARNING, WRONG = "ok", "warning", "wrong"
+
+PATIENCE_SECONDS = 5.0
+CLOCK_SECONDS = 2.0
+SLOW_SECONDS = 0.1
+LITTLE_DISK, TOO_LITTLE_DISK = 2_000_000_000, 100_000_000
+FEW_CONNECTIONS = 1_000
+PRIVATE = 0o077
+SECRETS = {"secret_key", "openai_api_key", "anthropic_api_key"}
+# Everything up to the last @, because a password may hold one.
+PASSWORD = re.compile(r"(?<=://)\S*@|(?<=[?&])\S*")
+ANYBODY = "There is no sign-in: whoever reaches this address sees, starts and deletes everything"
+
+
+class Finding(NamedTuple):
+    """One line of what is said."""
+
+    level: str
+    sentence: str
+
+
+MakeAnalyzer = Callable[[Settings], Analyzer]
+
+
+def main(make_analyzer: MakeAnalyzer) -> int:
+    """Print what is found, a line each; returns 1 if anything is wrong, else 0."""
+    is_wrong = False
+    for finding in examine(make_analyzer):
+        is_wrong |= finding.level == WRONG
+        print(f"{finding.level:<7}  {finding.sentence}", flush=True)  # noqa: T201
+    return int(is_wrong)
+
+
+def examine(make_analyzer: MakeAnalyzer) -> Iterator[Finding]:
+    """Yield what is found, in the order of what needs what."""
+    if mistakes := config.mistakes():
+        yield from (Finding(WRONG, mistake) for mistake in mistakes)
+        return
+    settings = config.load()
+    yield from tell_settings(settings)
+    yield from look_at_address(settings)
+    yield from look_at_hosts(settings)
+    yield from look_at_machine(settings)
+    yield from (
+        look_at_file(settings.database_file) if settings.database_file else look_at_postgresql(settings)
+    )
+    if settings.redis_url:
+        yield from look_at_redis(settings.redis_url)
+    try:
+        analyzer = make_analyzer(settings)
+    except (ConfigError, RecipeError) as error:
+        yield Finding(WRONG, str(error))
+        return
+    for name, provider in analyzer.providers.items():
+        if home := getattr(provider, "home", None):
+            yield from look_at_provider(settings, name, home)
+    yield from look_at_models(settings, analyzer)
+
+
+def tell_settings(settings: Settings) -> Iterator[Finding]:
+    """Name what is set, in the settings' own order, and of a secret only that it is."""
+    for field in type(settings).model_fields:
+        if field in settings.model_fields_set:
+            value = getattr(settings, field)
+            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            shown = "set" if text and field in SECRETS else _without_password(text) or "empty"
+            yield Finding(OK, f"{config.name_of(field)} is {shown}")
+
+
+# Who reaches it
+
+
+def look_at_address(settings: Settings) -> Iterator[Finding]:
+    """See whether only those reach it who may."""
+    address = settings.address
+    folder = Path(address.removeprefix("unix:")).parent
+    if address.startswith("unix:") and not os.access(folder, os.W_OK | os.X_OK):
+        yield Finding(WRONG, f"{folder} cannot be written to, so that no socket can be made there: make it.")
+    elif address.startswith("unix:") or _is_loopback(address.rpartition(":")[0].strip("[]")):
+        yield Finding(OK, f"It listens at {address}, which only this machine reaches.")
+    elif settings.role == "worker":
+        yield Finding(OK, f"It listens at {address}, where a worker shows no pages.")
+    elif settings.trusted_proxies:
+        yield Finding(
+            WARNING,
+            f"It listens at {address}. {ANYBODY}: let the firewall admit the proxy alone, and let the proxy "
+            "admit only whom you trust.",
+        )
+    else:
+        yield Finding(
+            WRONG,
+            f"It listens at {address}. {ANYBODY}: set PRECIS_HOST to 127.0.0.1, or put a proxy in front "
+            "that admits only whom you trust and set PRECIS_TRUSTED_PROXIES to 1.",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def look_at_hosts(settings: Settings) -> Iterator[Finding]:
+    """See whether the names are names, and whether there is one for those who come by a proxy."""
+    for host in settings.hosts:
+        if "/" in host or "*" in host:
+            yield Finding(
+                WRONG,
+                f"PRECIS_HOSTS names {host}: a name stands there as in an address, without https:// and *.",
+            )
+    if settings.trusted_proxies and all(_is_loopback(host.strip("[]")) for host in settings.hosts):
+        yield Finding(
+            WARNING,
+            "PRECIS_HOSTS names this machine only: who comes by a proxy under another name is refused. Add "
+            "the name that stands in the browsers.",
+        )
+
+
+def look_at_machine(settings: Settings) -> Iterator[Finding]:
+    """See how many may watch, and whether there are cores for the processes."""
+    server.raise_file_limit()
+    most = server.max_connections()
+    sentence = f"Each process can hold {most:,} connections, {most * 3 // 4:,} of them viewers."
+    if most < FEW_CONNECTIONS:
+        yield Finding(WARNING, f"{sentence} Open files limit it: raise LimitNOFILE, or ulimit -n, to 20300.")
+    else:
+        yield Finding(OK, sentence)
+    if settings.workers > (cores := os.cpu_count() or 1):
+        yield Finding(WARNING, f"PRECIS_WORKERS is {settings.workers}, but there are {cores} cores.")
+
+
+# Where everything is kept
+
+
+def look_at_file(file: Path) -> Iterator[Finding]:
+    """See whether a SQLite file is sound and private, and has room to grow."""
+    folder = next(folder for folder in file.absolute().parents if folder.exists())
+    if not os.access(folder, os.W_OK | os.X_OK):
+        yield Finding(
+            WRONG, f"{folder} cannot be written to by this user: make it his, or name another file."
+        )
+        return
+    if not file.exists():
+        yield Finding(OK, f"{file} is not there yet: the first start makes it.")
+    elif not os.access(file, os.R_OK | os.W_OK):
+        yield Finding(WRONG, f"{file} cannot be read and written by this user: make it his.")
+    else:
+        yield from _look_into(file)
+    free = shutil.disk_usage(folder).free
+    sentence = f"There are {free / 1e9:,.1f} GB free for {file}."
+    if free < LITTLE_DISK:
+        level = WRONG if free < TOO_LITTLE_DISK else WARNING
+        yield Finding(level, f"{sentence} When the disk is full nothing more is saved: make room.")
+    else:
+        yield Finding(OK, sentence)
+
+
+def _look_into(file: Path) -> Iterator[Finding]:
+    try:
+        examine_file(file, "quick_check", may_be_new=True)
+        with opened(file) as connection:
+            tables = connection.execute("SELECT name FROM sqlite_schema WHERE name = 'schema_migration'")
+            names = connection.execute("SELECT name FROM schema_migration") if tables.fetchone() else ()
+            applied = {name for (name,) in names}
+    except DatabaseRefused as error:
+        yield Finding(WRONG, str(error))
+        return
+    yield _compare(str(file), applied)
+    mode = file.stat().st_mode
+    if mode & PRIVATE:
+        yield Finding(WARNING, f"Others on this machine may read {file}: chmod go= {file}*")
+
+
+def _compare(where: str, applied: set[str]) -> Finding:
+    """Say how a database's schema is to this version's."""
+    if newer := unknown(applied):
+        if contracted := {name for name in newer if "contract" in name}:
+            return Finding(
+                WRONG, f"{where} was changed by a newer version ({max(contracted)}): run that version."
+            )
+        return Finding(WARNING, f"{where} is of a newer version, beside which this one can run for a while.")
+    if applied and {migration.stem for migration in MIGRATIONS.glob("*.py")} - applied:
+        return Finding(OK, f"{where} is of an older version: the next start brings it up to date.")
+    return Finding(OK, f"{where} is sound and up to date." if applied else f"{where} is empty so far.")
+
+
+# In an encoding, because a database without one would answer in bytes.
+SESSION: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
+# Before it is known that it is a server of ours: one answer of what any PostgreSQL knows.
+STATE = """
+    SELECT current_setting('server_version') AS version, current_setting('max_connections')::int
+        - current_setting('superuser_reserved_connections')::int AS connections,
+        current_setting('timezone') AS zone, extract(epoch FROM clock_timestamp()) AS time,
+        current_setting('transaction_read_only')::bool AS is_read_only,
+        current_setting('server_encoding') AS encoding, current_setting('fsync')::bool AS is_durable,
+        has_schema_privilege(current_schema(), 'CREATE') AS may_create,
+        to_regclass('schema_migration') IS NOT NULL AS is_ours
+"""
+
+
+def look_at_postgresql(settings: Settings) -> Iterator[Finding]:
+    """See whether a PostgreSQL server answers, lets us write, and has connections enough."""
+    try:
+        from storage.postgresql import MOST_CONNECTIONS, PostgreSQL, psycopg
+    except ImportError:
+        sentence = "PostgreSQL needs more packages: pip install --require-hashes -r requirements-scale.txt"
+        yield Finding(WRONG, sentence)
+        return
+    database = PostgreSQL(settings.database_url)
+    where = f"PostgreSQL at {database.where}"
+    try:
+        with closing(psycopg.connect(database.conninfo, **SESSION)) as connection:
+            asked = time.time()
+            cursor = connection.cursor(row_factory=psycopg.rows.namedtuple_row)
+            row: Any = cursor.execute(STATE).fetchone()
+            ahead = float(row.time) - (asked + time.time()) / 2
+            names = connection.execute("SELECT name FROM schema_migration").fetchall() if row.is_ours else []
+    except psycopg.Error as error:
+        yield Finding(
+            WRONG,
+            f"{where} does not let us in ({_first_line(error)}): see whether it runs, and whether "
+            "PRECIS_DATABASE_URL names its host, port, user, password and database.",
+        )
+        return
+    yield Finding(OK, f"{where} answers; its version is {row.version}.")
+    applied = {name for (name,) in names}
+    yield _compare(where, applied)
+    yield from _look_at_rights(where, row, applied)
+    need = settings.workers * MOST_CONNECTIONS
+    sentence = f"{where} has {row.connections} connections, and this server takes up to {need}"
+    if need > row.connections:
+        yield Finding(WRONG, f"{sentence}: raise its max_connections.")
+    else:
+        yield Finding(OK, f"{sentence}; all others that use it need theirs, too.")
+    if row.zone.removeprefix("Etc/") != "UTC":
+        yield Finding(
+            WRONG,
+            f"{where} goes by the time zone {row.zone} although UTC is asked for: something between drops "
+            "the options of a connection, such as PgBouncer. Connect directly.",
+        )
+    sentence = f"The clock of {where} is {abs(ahead):,.1f} s {'ahead' if ahead > 0 else 'behind'}"
+    if abs(ahead) > CLOCK_SECONDS:
+        yield Finding(
+            WARNING, f"{sentence}: times in pages are its, times in the log this machine's. Set both by NTP."
+        )
+    else:
+        yield Finding(OK, f"{sentence}.")
+
+
+def _look_at_rights(where: str, row: Any, applied: set[str]) -> Iterator[Finding]:
+    if row.is_read_only:
+        yield Finding(WRONG, f"{where} can only be read: name the server that is written to.")
+    if row.encoding != "UTF8":
+        yield Finding(
+            WRONG, f"{where} has the encoding {row.encoding}: make the database with ENCODING 'UTF8'."
+        )
+    if not row.may_create and not applied:
+        yield Finding(WRONG, f"{where} does not let this user make tables: GRANT CREATE ON SCHEMA public.")
+    if not row.is_durable:
+        yield Finding(WARNING, f"{where} runs with fsync = off: a power cut may leave nothing.")
+
+
+OPTIONS: dict[str, Any] = {"protocol": 2, "socket_timeout": 1, "socket_connect_timeout": 1}
+
+
+def look_at_redis(url: str) -> Iterator[Finding]:
+    """See whether a Redis answers, carries messages, and forgets nothing."""
+    try:
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+    except ImportError:
+        sentence = "Redis needs more packages: pip install --require-hashes -r requirements-scale.txt"
+        yield Finding(WRONG, sentence)
+        return
+    topic = f"precis:check:{os.getpid()}"
+    try:
+        with (
+            redis.Redis.from_url(url, **OPTIONS, retry=Retry(NoBackoff(), 0)) as client,
+            client.pubsub(ignore_subscribe_messages=True) as heard,
+        ):
+            about = client.info()
+            heard.subscribe(topic)
+            heard.get_message(timeout=1)  # that it has subscribed
+            began = time.monotonic()
+            client.publish(topic, "")
+            heard.get_message(timeout=1)
+            seconds = time.monotonic() - began
+    except redis.RedisError as error:
+        yield Finding(
+            WRONG,
+            f"Redis does not let us in ({_first_line(error)}): see whether it runs, whether "
+            "PRECIS_REDIS_URL names its host, port and password, and whether its user may use channels.",
+        )
+        return
+    yield Finding(OK, f"Redis answers; its version is {about['redis_version']}.")
+    sentence = f"A message through Redis takes {seconds * 1000:.1f} ms"
+    if seconds > SLOW_SECONDS:
+        late = f"{sentence}: so much later people read what is written. See what keeps it busy."
+        yield Finding(WARNING, late)
+    else:
+        yield Finding(OK, f"{sentence}.")
+    if about.get("maxmemory") and about.get("maxmemory_policy") != "noeviction":
+        yield Finding(
+            WARNING,
+            f"Redis may forget who has started how often (maxmemory-policy {about['maxmemory_policy']}): set "
+            "it to noeviction, and then each process counts by itself while the memory is full.",
+        )
+
+
+# Who is asked
+
+
+def look_at_provider(settings: Settings, name: str, home: str) -> Iterator[Finding]:
+    """See whether a provider can be reached: neither key nor question is sent."""
+    key, address = getattr(settings, f"{name}_api_key"), getattr(settings, f"{name}_base_url") or home
+    host, where = urlsplit(address).hostname or "", _without_password(address)
+    try:
+        # As its client does: by the same certificates and proxies.
+        with httpx2.Client(timeout=PATIENCE_SECONDS) as client:
+            status = client.get(httpx2.URL(address).copy_with(userinfo=b"", query=None)).status_code
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        yield Finding(
+            WRONG,
+            f"{where} cannot be reached ({_first_line(error)}): see whether {name.upper()}_BASE_URL is "
+            "right, and whether firewall, HTTPS_PROXY and SSL_CERT_FILE let this machine through.",
+        )
+    else:
+        # Without a key and a question most answer 401 or 404.
+        if status >= 500:
+            sentence = f"{where} answers {status}: it is in trouble, or a proxy on the way does not reach it."
+            yield Finding(WARNING, sentence)
+        else:
+            yield Finding(OK, f"{where} answers{'' if key else ', to which no key is sent'}.")
+    if address.startswith("http://") and not _is_loopback(host):
+        yield Finding(WARNING, f"Documents go to {host} in the clear: use https:// there.")
+
+
+def look_at_models(settings: Settings, analyzer: Analyzer) -> Iterator[Finding]:
+    """See what is known of the models on offer."""
+    if all(model.startswith("offline:") for model in analyzer.models):
+        yield Finding(
+            WARNING,
+            "No language model is on offer, only sentences out of the document: set OPENAI_API_KEY, "
+            "ANTHROPIC_API_KEY or OPENAI_BASE_URL.",
+        )
+    for entry in analyzer.models:
+        name, _, model = entry.partition(":")
+        if name != "offline":
+            yield _describe(
+                entry, analyzer.providers[name], model, bool(getattr(settings, f"{name}_base_url"))
+            )
+
+
+def _describe(entry: str, provider: Provider, model: str, is_elsewhere: bool) -> Finding:
+    window, price = provider.window(model), provider.price(Usage(1_000, 1_000), model)
+    if window is not None and price is not None:
+        return Finding(OK, f"{entry} reads {window:,} tokens, and its price is known.")
+    missing = " and ".join(
+        [*(["how much it reads"] if window is None else []), *(["what it costs"] if price is None else [])]
+    )
+    # Of a model of one's own nobody knows; one of the vendor's may be misspelt.
+    level, hint = (OK, "") if is_elsewhere else (WARNING, " See whether it is spelt as the provider does.")
+    return Finding(level, f"{entry} is on offer; {missing} is not known here.{hint}")
+
+
+def _without_password(url: str) -> str:
+    return PASSWORD.sub("…", url)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")

@@ -1,0 +1,73 @@
+"""PostgreSQL's connections: one that is waited for, one that says nothing, and turns that are taken."""
+
+import gevent
+import pytest
+
+import storage
+from storage import postgresql
+from storage.errors import StorageError
+from storage.postgresql import PostgreSQL
+
+
+@pytest.fixture
+def database(scale, monkeypatch):
+    """A database whose pool has two connections, and whose server may be waited for 0.2 s."""
+    monkeypatch.setattr(postgresql, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(postgresql, "CONNECT_SECONDS", 0.2)
+    bound = storage.database.obj
+    storage.database.initialize(database := PostgreSQL(scale.create()["database_url"]))
+    yield database
+    database.disconnect()
+    storage.database.initialize(bound)
+
+
+def hold(database, statement, times=1):
+    with database.connection_context():
+        for _ in range(times):
+            database.execute_sql(statement)
+
+
+def test_a_connection_is_waited_for_as_long_as_the_server_answers_those_who_have_one(database):
+    holders = [gevent.spawn(hold, database, "SELECT pg_sleep(0.05)", 12) for _ in range(2)]
+    gevent.sleep(0)
+    waiter = gevent.spawn(hold, database, "SELECT 1")
+    gevent.joinall([*holders, waiter], raise_error=True)
+
+    assert waiter.successful()
+
+
+def test_a_server_that_says_nothing_is_given_up(database, scale, monkeypatch):
+    hold(database, "SELECT 1")
+    monkeypatch.setattr(postgresql.Connection, "answer_seconds", 0.2)
+    scale.postgresql.hang()
+    with gevent.Timeout(30), pytest.raises(StorageError, match="wait timeout expired"), storage.connected():
+        database.execute_sql("SELECT 1")
+
+
+def test_a_kept_connection_that_broke_is_taken_anew(database, scale):
+    with storage.connected():
+        database.execute_sql("SELECT 1")
+        scale.postgresql.cut(database.where.rpartition("/")[2])
+
+        @storage.saving
+        def write():
+            return database.execute_sql("SELECT 2").fetchone()
+
+        assert write() == (2,)
+
+
+def test_those_who_take_a_turn_under_one_name_come_one_after_the_other(database):
+    order = []
+
+    def take(name, number):
+        with database.connection_context(), database.atomic():
+            database.take_turns(name)
+            order.append((number, "in"))
+            database.execute_sql("SELECT pg_sleep(0.05)")
+            order.append((number, "out"))
+
+    gevent.joinall([gevent.spawn(take, "same", number) for number in (1, 2)], raise_error=True)
+    assert [what for _, what in order] == ["in", "out", "in", "out"]
+    order.clear()
+    gevent.joinall([gevent.spawn(take, f"other {number}", number) for number in (1, 2)], raise_error=True)
+    assert [what for _, what in order] == ["in", "in", "out", "out"]
