@@ -15,9 +15,10 @@ from gevent.event import Event
 import metrics
 from analyzer import prompt
 from analyzer.channel import Redis, Silence
+from analyzer.live import Ended, Notice, Text, Viewer, Wait
 from analyzer.prompt import Recipe, UnknownRecipe
 from analyzer.runner import Limits, Runner
-from analyzer.token_log import Ended, LeaseLost, Notice, Text, TokenLog, Viewer, Wait
+from analyzer.token_log import LeaseLost, TokenLog
 from models import Analysis, Document, Piece, Status, User
 from providers.base import Provider, Unconfigured
 from storage import connected, database, identity
@@ -224,7 +225,7 @@ class Analyzer:
     def _dispatch_forever(self) -> None:
         while True:
             # Not for ever: what could not be claimed while the database was locked is still there.
-            self._room.wait(self.LOOK_SECONDS if self.channel.is_up else self.log.POLL_SECONDS)
+            self._room.wait(self.LOOK_SECONDS if self.channel.is_up else self.log.following.POLL_SECONDS)
             self._room.clear()
             try:
                 if not self._in_charge:

@@ -14,8 +14,9 @@ from typing import Any
 import gevent
 
 import metrics
+from analyzer.live import Wait
 from analyzer.prompt import UnknownRecipe
-from analyzer.token_log import LeaseLost, TokenLog, Wait
+from analyzer.token_log import LeaseLost, TokenLog
 from models import Analysis, Status
 from providers.base import (
     Broken,

@@ -180,13 +180,13 @@ def test_who_ends_what_nobody_runs_any_more_counts_it(make_app, provider, docume
 
 def test_it_tells_whether_the_channel_is_up(analyzer, numbers, monkeypatch):
     def told():
-        analyzer.log._looks.set()
+        analyzer.log.following.looks.set()
         gevent.sleep(0)
         return numbers()("precis_channel_up")
 
     assert told() == 1
     # One that has heard nothing yet.
-    monkeypatch.setattr(analyzer.log, "channel", Redis(f"redis://127.0.0.1:{free_port()}/0"))
+    monkeypatch.setattr(analyzer.log.following, "channel", Redis(f"redis://127.0.0.1:{free_port()}/0"))
     assert told() == 0
 
 

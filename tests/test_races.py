@@ -53,9 +53,13 @@ class Watching:
         assert page.done
         *texts, ended = self.observer.get(timeout=10)
         text = "".join(item.text for item in texts)
-        if ended.status:
+        if ended.status and not (self._may_be_late() and not page.text):
             assert page.text == "".join(text.split())
         return text, ended.status
+
+    def _may_be_late(self):
+        # A server's answer keeps the page waiting: it may have looked when all was deleted already.
+        return storage.database.is_shared and row(self.path) is None
 
 
 class Races:
@@ -252,9 +256,16 @@ def end_while_its_turn_comes(races, document, provider, act):
     told = set()
     races.analyzer.max_running = 1
     provider.script(fault="silence", at=1)
-    for _ in races.rounds():
+    for number in races.rounds():
+        calls = provider.calls
         running, waiting = races.ask(document), races.ask(document, PAID[1])
-        races.meet((races.stop, running.path), (act, waiting.path))
+        if number % 4 < 2:
+            provider.wait(calls=calls + 1)
+            races.stop(running.path)
+            provider.wait(calls=calls + 2)
+            act(waiting.path)
+        else:
+            races.meet((races.stop, running.path), (act, waiting.path))
         assert running.end()[1] is Status.STOPPED
         told.add(waiting.end()[1])
     assert 0 < provider.calls_by_model[PAID[1].partition(":")[2]] < ROUNDS

@@ -121,7 +121,7 @@ def test_what_another_process_runs_is_read_from_its_pieces(log, running):
     other = TokenLog("elsewhere", Silence(is_up=True), lambda id: None)
     other.start()
     other.open(id)
-    log.POLL_SECONDS = 0
+    log.following.POLL_SECONDS = 0
     watcher, news = watch(log, id)
     other.append(id, "one ")
     other.append(id, "two")
