@@ -26,7 +26,19 @@ import gevent
 from gunicorn import glogging
 
 ROOT = f"{Path(__file__).resolve().parent}/"
-OURS = {"app", "server", "config", "storage", "models", "providers", "analyzer", "views"}
+OURS = {
+    "app",
+    "server",
+    "config",
+    "check",
+    "doctor",
+    "metrics",
+    "storage",
+    "models",
+    "providers",
+    "analyzer",
+    "views",
+}
 STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 # Of a recursion without end the last ones tell enough.
 MAX_FRAMES = 30

@@ -26,6 +26,7 @@ from tests.chromium import Browser, open_chromium  # noqa: E402
 from tests.precis import Pair, Precis  # noqa: E402
 from tests.scale import Scale, environment  # noqa: E402
 from tests.scripted_provider import ScriptedProvider  # noqa: E402
+from views.helpers import rendering  # noqa: E402
 
 for name in [name for name in os.environ if name.startswith(("PRECIS_", "OPENAI_", "ANTHROPIC_", "SSL_"))]:
     del os.environ[name]
@@ -34,8 +35,9 @@ for name in [name for name in os.environ if name.startswith(("PRECIS_", "OPENAI_
 os.environ["SSL_CERT_DIR"] = os.devnull
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # A worker waits for its next test, which another thread brings, and gevent would call that a deadlock.
-    gevent.get_hub().loop.async_().start(lambda: None)
+    # A worker waits for its next test, which another thread brings: gevent would call that a deadlock, and
+    # now and then misses that it was brought until its loop turns for another reason.
+    gevent.get_hub().loop.timer(0.1, 0.1).start(lambda: None)
 
 
 def pytest_generate_tests(metafunc):
@@ -141,6 +143,8 @@ def make_app(settings, _compiled):
         for app in made:
             app.extensions["analyzer"].drain(0)
         made.clear()
+        # By id, and the last test's may not be collected yet.
+        rendering._open.clear()
         app = create_app(settings.model_copy(update=changes))
         app.testing = True
         app.jinja_env.bytecode_cache = _compiled

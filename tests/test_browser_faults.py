@@ -47,7 +47,6 @@ def assert_numeric(cursors):
     assert all(cursor is None or re.fullmatch("[0-9]+", cursor) for cursor in others), cursors
 
 
-@pytest.mark.both_modes
 @pytest.mark.fault("page reloaded")
 def test_twenty_refreshes_and_three_more_tabs_are_one_call(site, provider, document, browser):
     provider.script(text=answer(16), rate=50)
@@ -66,6 +65,7 @@ def test_twenty_refreshes_and_three_more_tabs_are_one_call(site, provider, docum
     assert provider.calls == 1
 
 
+@pytest.mark.both_modes
 @pytest.mark.fault("page reloaded")
 def test_going_away_and_back_resumes_without_a_second_call(site, provider, document, browser):
     provider.script(text=answer(8), rate=50)

@@ -4,6 +4,7 @@ import json
 import secrets
 import socket
 import sqlite3
+import sys
 from contextlib import closing
 
 import gevent
@@ -11,7 +12,6 @@ import httpx2
 import pytest
 
 import logs
-import tests.precis
 from tests import test_layout
 from tests.precis import Precis
 from tests.prose import answer
@@ -126,12 +126,9 @@ class Faulty(Precis):
 
     def __init__(self, *args, **settings):
         super().__init__(*args, **settings)
-        (self.folder / "app.py").write_text(PROGRAM)
-
-    def launch(self, **settings):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tests.precis, "ROOT", self.folder)
-            return super().launch(**settings)
+        program = self.folder / "app.py"
+        program.write_text(PROGRAM)
+        self.command = (sys.executable, program)
 
     def ask_for(self, path, method="GET", headers=None, **fields):
         """Send a request with an id of its own; returns the answer and the id."""
