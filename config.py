@@ -142,6 +142,12 @@ class Settings(BaseSettings):
     @classmethod
     def _a_database(cls, value: str) -> str:
         if value.startswith("postgresql://"):
+            try:
+                urlsplit(value).port  # noqa: B018
+            except ValueError:
+                raise ValueError(
+                    "must have a number for its port: write / ? # @ in a password as %2F %3F %23 %40"
+                ) from None
             if not urlsplit(value).path.strip("/"):
                 raise ValueError("must name a database: postgresql://user:password@host/name")
         elif value.removeprefix("sqlite:///") in (value, "", ":memory:"):

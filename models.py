@@ -140,6 +140,9 @@ class Document(Record):
     @saving
     def delete_with_analyses(self) -> list[int]:
         """Delete the document and its analyses; returns the ids of those that had not ended."""
+        # Not as other rows are locked: who begins an analysis of it has to wait, too.
+        alone = database.LOCKING and "FOR UPDATE"
+        _locked(Document.select(Document.id).where(Document.id == self.id), alone).execute()
         live = [row.id for row in self.analyses.where(Analysis.status.in_(LIVE))]
         self.delete_instance()
         return live

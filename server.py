@@ -115,6 +115,10 @@ class Worker(GeventWorker):
             storage.database.disconnect()
             print(f"precis: {error}", file=sys.stderr)  # noqa: T201
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
+        except storage.StorageError:
+            # It was there when the server began, and comes back: a boot error would end all other workers.
+            logger.exception("the worker failed")
+            sys.exit(1)
         except Exception:
             logger.exception("the worker failed")
             sys.exit(1 if self.booted else Arbiter.WORKER_BOOT_ERROR)
@@ -204,7 +208,7 @@ class Client(socket.socket):
     def __init__(self, accepted: socket.socket) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
         self._queued = 0
-        self._look_at = 0.0
+        self._look_at = self._taken_at = 0.0
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         """Send it all, by `send`."""

@@ -138,6 +138,7 @@ class Analyzer:
         logger.info("stop asked for", extra={"analysis": id})
         # First what costs money, then what is written: the database may keep us waiting.
         self._stop_runner(id)
+        self.channel.tell(["stop", id])
         if Analysis.stop(id) is Status.WAITING:
             self.log.conclude(id, Status.STOPPED)
             metrics.ended.labels(Status.STOPPED).inc()

@@ -145,8 +145,12 @@ class Redis:
             if message == ["beat"]:
                 self._heard = time.monotonic()
                 self._was_up = True
-            else:
+                continue
+            try:
                 self._hear(message)
+            except Exception as error:
+                # No fault of Redis': a newer version may say more than this one understands.
+                logger.warning("not understood", exc_info=error)
 
     def _beat_forever(self) -> None:
         while True:

@@ -59,6 +59,8 @@ class Following:
             live.wait_for(Wait(wait) if wait else None, seconds)
         elif kind == "look":
             live.look_at = 0
+            # Whoever has just begun to run it was not there to be told who follows.
+            self._watch([rest[0]])
         if not live.look_at:
             self.looks.set()
 
@@ -134,6 +136,9 @@ class Following:
             logger.warning("could not look", exc_info=error, extra={"analysis": id})
             return
         self._take_saved(id, live, before, found)
+        if live.position > before:
+            # Text of which nothing was heard: more will come as silently.
+            self._look_later(live, has_news=True)
 
     def _look_later(self, live: Live, has_news: bool) -> None:
         first, last = self.LOOK_SECONDS

@@ -243,7 +243,11 @@ class TokenLog:
                 self._let_writers_go()
             renew = now - renewed >= self.RENEW_SECONDS
             if renew or self._batch or now - looked >= self._look_after:
-                self._commit(self.LEASE_SECONDS if renew else None)
+                try:
+                    self._commit(self.LEASE_SECONDS if renew else None)
+                except Exception:
+                    # Whatever it was, nothing more would be saved without a committer.
+                    logger.exception("a fault of our own")
                 looked = now
             if renew:
                 renewed = now

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import ParamSpec, TypeVar
 
-from peewee import DatabaseError, DatabaseProxy, IntegrityError
+from peewee import DatabaseError, DatabaseProxy, DataError, IntegrityError
 from playhouse import migrations
 
 from storage import schema
@@ -85,10 +85,9 @@ def migrate() -> list[str]:
 
 
 def identity() -> str:
-    """Return what tells this database from all others: the moment at which it was made."""
+    """Return what tells this database from all others, its copies too."""
     with connected():
-        made = "SELECT applied FROM schema_migration ORDER BY id LIMIT 1"
-        return str(database.execute_sql(made).fetchone()[0])
+        return str(database.execute_sql(database.IDENTITY).fetchone()[0])
 
 
 @contextmanager
@@ -101,9 +100,10 @@ def connected() -> Iterator[None]:
     try:
         with _connection():
             yield
-    except IntegrityError:
+    except (IntegrityError, DataError):
         raise
     except DatabaseError as error:
+        _go_on_ending(error, handled)
         raise _storage_error(*database.reason(error, handled)) from error
 
 
@@ -141,9 +141,10 @@ def saving(write: Callable[P, R]) -> Callable[P, R]:
                     result = write(*args, **kwargs)
                     is_written = True
                 return result
-            except IntegrityError:
+            except (IntegrityError, DataError):
                 raise
             except DatabaseError as error:
+                _go_on_ending(error, handled)
                 text, reason = database.reason(error, handled)
                 is_inner = database.in_transaction()
                 if reason is not Reason.LOCKED and not is_inner:
@@ -157,6 +158,14 @@ def saving(write: Callable[P, R]) -> Callable[P, R]:
             time.sleep(0.01)
 
     return wrapper
+
+
+def _go_on_ending(error: BaseException | None, handled: BaseException | None) -> None:
+    """Raise again what ended a greenlet in the middle of a write, and a rollback that failed has hidden."""
+    while error is not None and error is not handled:
+        if not isinstance(error, Exception):
+            raise error
+        error = error.__context__
 
 
 def _storage_error(text: str, reason: Reason) -> StorageError:

@@ -68,23 +68,28 @@ class PostgreSQL(PostgresqlDatabase):
 
     is_shared = True
     SNAPSHOT = "REPEATABLE READ"  # the transaction that reads one state of everything
+    # Not only when it was made, which is the same in a copy, but also where it is.
+    IDENTITY = (
+        "SELECT concat_ws('/', system_identifier, pg_database.oid, applied) "
+        "FROM pg_control_system(), pg_database, schema_migration "
+        "WHERE datname = current_database() ORDER BY schema_migration.id LIMIT 1"
+    )
     # A row that is about to change is locked first; one that is to be claimed only if nobody else has it.
     LOCKING, SKIPPING = "FOR NO KEY UPDATE", "FOR NO KEY UPDATE SKIP LOCKED"
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        self.conninfo = make_conninfo(
-            "",
-            **OPTIONS
-            | {
-                "host": unquote(parts.hostname or ""),
-                "port": str(parts.port or ""),
-                "user": unquote(parts.username or ""),
-                "password": unquote(parts.password or ""),
-                "dbname": unquote(parts.path.lstrip("/")),
-            }
-            | dict(parse_qsl(parts.query)),
-        )
+        named = {
+            "host": unquote(parts.hostname or ""),
+            "port": str(parts.port or ""),
+            "user": unquote(parts.username or ""),
+            "password": unquote(parts.password or ""),
+            "dbname": unquote(parts.path.lstrip("/")),
+        }
+        try:
+            self.conninfo = make_conninfo("", **OPTIONS | named | dict(parse_qsl(parts.query)))
+        except psycopg.ProgrammingError as error:
+            raise DatabaseRefused(f"PRECIS_DATABASE_URL cannot be used: {error}.") from None
         self.where = f"{parts.hostname or 'the local socket'}/{parts.path.lstrip('/')}"
         self._pool: ConnectionPool[Connection] | None = None
         # The server's clock and ours at one moment.
@@ -149,7 +154,7 @@ class PostgreSQL(PostgresqlDatabase):
     def insert_many(self, into: str, rows: Sequence[Sequence[object]]) -> None:
         """Insert rows `into` a table and its columns, in one statement: a statement each costs six times."""
         row = f"({', '.join(['%s'] * len(rows[0]))})"
-        values = [value for row in rows for value in row]
+        values = [value for each in rows for value in each]
         with __exception_wrapper__:
             # Not prepared: there would be one for each number of rows.
             self.cursor().execute(
@@ -241,7 +246,11 @@ def _meaning(error: psycopg.Error) -> Reason:
     if code in FULL:
         return Reason.FULL
     # What never reached the server, or never came back, has no code.
-    is_gone = code in GONE or (code is None and isinstance(error, psycopg.OperationalError | PoolTimeout))
+    is_gone = (
+        code in GONE
+        or (code or "").startswith("08")
+        or (code is None and isinstance(error, psycopg.OperationalError | PoolTimeout))
+    )
     return Reason.GONE if is_gone else Reason.OTHER
 
 

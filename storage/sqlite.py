@@ -27,6 +27,7 @@ class SQLite(PooledSqliteDatabase):
 
     is_shared = False
     SNAPSHOT = "DEFERRED"  # the transaction that reads one state of everything
+    IDENTITY = "SELECT applied FROM schema_migration ORDER BY id LIMIT 1"
     LOCKING = SKIPPING = ""  # a transaction that writes has the file alone
 
     def __init__(self, url: str) -> None:

@@ -96,6 +96,7 @@ def test_a_setting_is_read_from_its_variable(monkeypatch, name, value, meant):
         ("PRECIS_PORT", ""),
         ("PRECIS_HOSTS", " , "),
         ("PRECIS_DATABASE_URL", "postgresql://localhost"),
+        ("PRECIS_DATABASE_URL", "postgresql://precis:Sec/ret@localhost/precis"),
         ("PRECIS_DATABASE_URL", "mysql://localhost/precis"),
         ("PRECIS_DATABASE_URL", "precis.db"),
         ("PRECIS_DATABASE_URL", "sqlite:///"),

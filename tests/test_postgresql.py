@@ -1,9 +1,11 @@
 """PostgreSQL's connections: one that is waited for, one that says nothing, and turns that are taken."""
 
-import gevent
+import gevent.event
 import pytest
+from peewee import DataError
 
 import storage
+from analyzer.channel import Redis
 from storage import postgresql
 from storage.errors import StorageError
 from storage.postgresql import PostgreSQL
@@ -56,6 +58,22 @@ def test_a_kept_connection_that_broke_is_taken_anew(database, scale):
         assert write() == (2,)
 
 
+def test_a_greenlet_that_is_killed_while_it_saves_is_dead(database):
+    @storage.saving
+    def write():
+        writes.set()
+        database.execute_sql("SELECT pg_sleep(60)")
+
+    writes = gevent.event.Event()
+    writer = gevent.spawn(write)
+    assert writes.wait(20)
+    gevent.sleep(0)
+
+    with gevent.Timeout(20):
+        writer.kill()
+    assert isinstance(writer.value, gevent.GreenletExit)
+
+
 def test_those_who_take_a_turn_under_one_name_come_one_after_the_other(database):
     order = []
 
@@ -71,3 +89,57 @@ def test_those_who_take_a_turn_under_one_name_come_one_after_the_other(database)
     order.clear()
     gevent.joinall([gevent.spawn(take, f"other {number}", number) for number in (1, 2)], raise_error=True)
     assert [what for _, what in order] == ["in", "in", "out", "out"]
+
+
+def test_a_copy_is_another_database(database, scale):
+    name = database.where.rpartition("/")[2]
+    identity = storage.identity()
+    database.disconnect()
+    scale.postgresql.execute(f"CREATE DATABASE copy_of_{name} TEMPLATE {name}")
+    storage.connect(scale.postgresql.url(f"copy_of_{name}"))
+
+    assert storage.identity() != identity
+
+
+def test_what_cannot_be_stored_is_no_failure_of_the_database(database):
+    @storage.saving
+    def write():
+        database.execute_sql("SELECT 1 / 0")
+
+    with pytest.raises(DataError):
+        write()
+
+
+@pytest.mark.parametrize("more", ["?colour=red", "?sslmode=odd"])
+def test_an_address_that_cannot_be_is_refused_without_its_password(database, more):
+    def connect():
+        storage.connect(f"postgresql://precis:secret@127.0.0.1:1/precis{more}")
+        storage.identity()
+
+    with pytest.raises((storage.DatabaseRefused, StorageError)) as caught:
+        connect()
+    assert "secret" not in str(caught.value)
+
+
+def test_what_is_not_understood_stops_nothing_else(scale):
+    heard, listens = [], gevent.event.Event()
+
+    def hear(message):
+        heard.append(message)
+        if message == ["odd"]:
+            raise IndexError
+        if message == ["last"]:
+            listens.set()
+
+    scale.restore()
+    channel = Redis(scale.redis.url)
+    channel.start("topic", "name", hear)
+    with gevent.Timeout(30):
+        while not channel.is_up:
+            gevent.sleep(0.01)  # nothing announces that its own beat came back
+        for message in (["odd"], ["last"]):
+            channel.tell(message)
+        assert listens.wait(20)
+    assert channel.is_up
+    assert ["silence"] not in heard
+    channel.stop()

@@ -6,7 +6,7 @@ import logging
 
 from flask import Flask, render_template, request
 from gunicorn.http.errors import ParseException
-from peewee import DatabaseError, IntegrityError
+from peewee import DatabaseError, DataError, IntegrityError
 from werkzeug.exceptions import Conflict, Forbidden, HTTPException, InternalServerError, UnprocessableEntity
 
 import logs
@@ -37,6 +37,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(StorageError, _storage)
     app.register_error_handler(DatabaseError, _storage)
     app.register_error_handler(IntegrityError, _fault)
+    app.register_error_handler(DataError, _fault)
     app.register_error_handler(ParseException, _unreadable)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _fault)
