@@ -234,7 +234,7 @@ def test_each_operation_of_the_database_may_fail(
     database_fault, analyzer, client, provider, mode, model, error
 ):
     lasting = LASTING.get(error, 1)
-    run_for_each(database_fault, analyzer, client, provider, model, ERRORS[mode, error], lasting, least=30)
+    run_for_each(database_fault, analyzer, client, provider, model, ERRORS[mode, error], lasting, least=25)
 
 
 @pytest.mark.fault("any operation")
