@@ -15,12 +15,12 @@ from bench import rig
 FILE = Path(__file__).resolve().parent / "results.json"
 
 STREAMS = "bench.streams"
-ROUNDS = "bench.streams --streams 100 300 --rounds 3 --servers chat responses fastapi node floor"
+ROUNDS = "bench.streams --streams 100 300 --servers chat responses fastapi node floor"
 MINUTE = "bench.streams --streams 200 --tokens 3000 --servers chat responses"
 VIEWERS = "bench.viewers"
 LENGTH = "bench.length"
 HISTORY = "bench.history"
-SCALE = "bench.scale"
+SCALE = "bench.scale --streams 100 300"
 COMMANDS = (STREAMS, ROUNDS, MINUTE, VIEWERS, LENGTH, HISTORY, SCALE)
 
 
