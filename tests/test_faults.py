@@ -236,7 +236,7 @@ def test_who_cannot_be_reached_is_asked_three_times(make_app, provider, caplog, 
 def test_who_says_nothing_is_asked_once_more_and_given_up(
     analyzer, finish, provider, monkeypatch, model, silence
 ):
-    analyzer.limits = Limits(first_token=0.3, gap=60, total=60)
+    analyzer.limits = Limits(first_token=1, gap=60, total=60)
     monkeypatch.setattr(Runner, "STILL_WAITING_SECONDS", 0.05)
 
     seen = finish(model, **silence)
