@@ -35,6 +35,7 @@ OURS = {
     "metrics",
     "storage",
     "models",
+    "extraction",
     "providers",
     "analyzer",
     "views",

@@ -12,14 +12,17 @@ Each is one write transaction that looks at the status first, so that of two tha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 
 from peewee import (
     SQL,
     AutoField,
+    BlobField,
     BooleanField,
     CharField,
     CompositeKey,
@@ -105,14 +108,51 @@ class Document(Record):
     words = IntegerField()
     paragraphs = IntegerField()
     created_at = DateTimeField(default=now, index=True)
+    format = CharField(max_length=10, default="text")
+    page_count = IntegerField(null=True)
+    pages = TextField(default="")
+    notes = TextField(default="")
+    digest = CharField(max_length=64, default="")
+
+    class Meta:
+        indexes = ((("owner", "digest"), False),)
 
     @classmethod
     @saving
-    def add(cls, owner: User, title: str, text: str, words: int, paragraphs: int) -> Document:
-        """Keep a document."""
-        return cls.create(
-            owner=owner, title=title, text=text, characters=len(text), words=words, paragraphs=paragraphs
+    def add(
+        cls,
+        owner: User,
+        title: str,
+        text: str,
+        words: int,
+        paragraphs: int,
+        *,
+        format: str = "text",
+        pages: Sequence[int] = (),
+        notes: Sequence[tuple[str, str]] = (),
+        original: tuple[str, bytes] | None = None,
+    ) -> Document:
+        """Keep a document, and with it the file that it came as: its name and its bytes.
+
+        `pages` says how many paragraphs each page has, where there are pages; `notes` say what of the file
+        was not read, each a code and a detail.
+        """
+        document = cls.create(
+            owner=owner,
+            title=title,
+            text=text,
+            characters=len(text),
+            words=words,
+            paragraphs=paragraphs,
+            format=format,
+            page_count=len(pages) or None,
+            pages=json.dumps(pages) if pages else "",
+            notes=json.dumps(notes) if notes else "",
+            digest=sha256(text.encode()).hexdigest(),
         )
+        if original:
+            Original.insert(document=document, name=original[0], data=original[1]).execute()
+        return document
 
     @classmethod
     def find(cls, owner: User, id: int) -> Document | None:
@@ -133,6 +173,16 @@ class Document(Record):
         """Return the text, which may be megabytes and is loaded by nothing else."""
         return Document.select(Document.text).where(Document.id == self.id).scalar()
 
+    def read_pages(self) -> list[int]:
+        """Return how many paragraphs each page has; nothing where there are no pages."""
+        pages = Document.select(Document.pages).where(Document.id == self.id).scalar()
+        return json.loads(pages) if pages else []
+
+    @property
+    def unread(self) -> list[tuple[str, str]]:
+        """What of its file was not read: codes and details."""
+        return [tuple(note) for note in json.loads(self.notes)] if self.notes else []
+
     def count_analyses(self) -> tuple[int, int]:
         """Return how many analyses it has, and how many of them have not ended."""
         return self.analyses.count(), self.analyses.where(Analysis.status.in_(LIVE)).count()
@@ -146,6 +196,33 @@ class Document(Record):
         live = [row.id for row in self.analyses.where(Analysis.status.in_(LIVE))]
         self.delete_instance()
         return live
+
+
+class Original(Model):
+    """The file that a document came as, as it came."""
+
+    document = ForeignKeyField(Document, primary_key=True, on_delete="CASCADE")
+    name = CharField(max_length=120)
+    data = BlobField()
+
+    class Meta:
+        database = database
+        legacy_table_names = False
+
+
+class Reading(Record):
+    """A file that is being read into a document, how far that is and how it ended."""
+
+    owner = ForeignKeyField(User, on_delete="CASCADE")
+    document = ForeignKeyField(Document, null=True, on_delete="CASCADE")
+    name = CharField(max_length=120)
+    title = CharField(max_length=120, default="")
+    page = IntegerField(default=0)
+    pages = IntegerField(null=True)
+    reason = CharField(max_length=20, default="")
+    stop_requested = BooleanField(default=False)
+    created_at = DateTimeField(default=now)
+    heard_at = DateTimeField(default=now, index=True)
 
 
 class Analysis(Record):
@@ -496,8 +573,8 @@ def _text(data: str | bytes) -> str:
 
 
 def _light(model: type[Model]) -> list[Any]:
-    """Return a model's fields but its text."""
-    return [field for field in model._meta.sorted_fields if field.name != "text"]
+    """Return a model's fields but its text and what is as long."""
+    return [field for field in model._meta.sorted_fields if field.name not in ("text", "pages")]
 
 
 def _seconds(start: datetime | None, end: datetime | None) -> float | None:

@@ -18,6 +18,7 @@ OURS = COMMANDS | {
     "storage",
     "models",
     "providers",
+    "extraction",
     "analyzer",
     "views",
 }
@@ -33,8 +34,9 @@ ARROWS = {
     "storage": {"storage"},
     "models": {"storage"},
     "providers": {"providers"},
-    "analyzer": {"analyzer", "metrics", "models", "providers", "storage"},
-    "views": {"views", "analyzer", "logs", "metrics", "models", "storage"},
+    "extraction": {"extraction"},
+    "analyzer": {"analyzer", "extraction", "metrics", "models", "providers", "storage"},
+    "views": {"views", "analyzer", "extraction", "logs", "metrics", "models", "storage"},
 }
 SOURCES = sorted(
     file
