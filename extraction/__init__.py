@@ -2,12 +2,21 @@
 
 What a file is, its content decides and not its name. The child gets the file, no environment, no network use
 and hard limits of time, memory and disk; whatever becomes of it, this process goes on undisturbed.
+
+    Extraction (process.py)         here, in the process that serves
+        formats.py                  what a file is
+        plain.py                    text and Markdown, which need no child
+        child.py  <- Tell           there, in a process that limits.py confines
+            pdf, word, web, mail, table
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from extraction.process import Extraction as Extraction
 
 
 class Reason(StrEnum):
@@ -39,3 +48,14 @@ class Part(NamedTuple):
 
     text: str
     page: int | None = None
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        # Imported when asked for: the child imports this package too, and shall not load gevent to start.
+        if name == "Extraction":
+            from extraction.process import Extraction
+
+            return Extraction
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,159 @@
+"""HTML through the real child: what a page shows, in which order, and how hostile pages end."""
+
+import pytest
+
+from extraction import Reason, Unreadable
+from tests.office_files import hurry, read
+
+
+def page(body, head=""):
+    return f"<!doctype html><html><head>{head}</head><body>{body}</body></html>".encode()
+
+
+def text_of(body, head=""):
+    return read(page(body, head), "a.html")[0]
+
+
+def notes_of(body):
+    return dict(read(page(body), "a.html")[1].notes)
+
+
+def test_a_page_is_read_in_the_order_in_which_it_is_shown():
+    body = """
+      <h1>The <em>loan</em></h1> <p>One
+      line &amp; another.<br>New line, 10<sup>2</sup> of H<sub>2</sub>O.</p>
+      <ul><li>a<li>b<ul><li>c</ul></li></ul>
+      <ol start="3" type="a"><li>three<li><p>four</p><p>still four</p></ol>
+      <table><caption>Rates</caption><thead><tr><th>Year<th>Rate|</thead>
+        <tr><td rowspan="2">2027<td>3<br>%<tr><td>4 %</table>
+      <blockquote><p>Quoted</p><blockquote>deeper<br>twice</blockquote></blockquote>
+      <dl><dt>Term<dd>What it means</dl>
+      <pre>  if x:
+        y</pre><p>was <del>ten</del> twenty</p><hr>The end.<script>alert(1)</script><style>p{}</style>
+    """
+    text, extraction = read(page(body, "<title> The\n loan </title>"), "a.html")
+    assert text.split("\n\n") == [
+        "# The loan",
+        "One line & another.\nNew line, 10² of H₂O.",
+        "- a\n- b\n  - c",
+        *("c. three", "d. four", "still four"),
+        "Rates",
+        "| Year | Rate\\| |\n| --- | --- |\n| 2027 | 3 % |\n|  | 4 % |",
+        *("> Quoted", "> > deeper\n> > twice"),
+        "Term\n  What it means",
+        "  if x:\n        y",
+        *("was ~~ten~~ twenty", "The end."),
+    ]
+    assert (extraction.format, extraction.title, extraction.notes) == ("html", "The loan", [])
+
+
+def test_hidden_text_is_left_out_and_said():
+    body = (
+        "<p>seen<span hidden>aaa</span><span style='color:red; DISPLAY : none'>bbb</span>"
+        "<span style='visibility:hidden'>ccc<b>d</b></span><span style='font-size:0px'>e</span>"
+        "<span style='font-size:0.9em;opacity:0.5'> also</span></p><dialog>ff</dialog><template>x</template>"
+    )
+    text, extraction = read(page(body), "a.html")
+    assert text == "seen also"
+    assert extraction.notes == [("hidden", "13")]
+
+
+def test_the_main_part_of_a_page_is_read_and_the_rest_counted():
+    around = "<header>Shop now</header><nav>Home</nav>{}<footer>Imprint</footer>"
+    for main in ("<main>Text</main>", "<div role=main>Text</div>", "<article>Text</article>"):
+        assert text_of(around.format(main)) == "Text"
+        assert notes_of(around.format(main)) == {"outside": "18"}
+
+
+def test_a_page_without_one_main_part_is_read_whole_but_for_its_menus():
+    body = "<nav>Home</nav><article>One</article><article>Two</article><main hidden>No</main>"
+    assert text_of(body) == "One\n\nTwo"
+    assert notes_of(body) == {"outside": "4", "hidden": "2"}
+
+
+def test_an_empty_main_part_does_not_hide_the_page():
+    assert text_of("<main><img></main><p>Text</p>") == "Text"
+
+
+@pytest.mark.parametrize("main", ["<td role=main>", "<ul role=main>", "<span role=main>", "<h2 role=main>"])
+def test_a_main_part_may_be_any_element(main):
+    assert text_of(f"out<table><tr><td><table><tr>{main}inner</table></table>").strip("- #") == "inner"
+
+
+def test_a_table_that_arranges_a_page_is_read_as_text():
+    body = (
+        "<table><tr><td><h2>Left</h2>a<td>b</table><table role=presentation><tr><td>c<td>d</table>"
+        "<table><tr><td>e<table><tr><td>1<td>2</table>f<td>g</table><table><tr><td>h<tr><td>i</table>"
+        f"<table><tr><td>{'x' * 1001}<td>y</table>"
+    )
+    assert text_of(body).split("\n\n") == [
+        *("## Left", "a", "b", "c", "d", "e", "| 1 | 2 |\n| --- | --- |", "f", "g", "h", "i", "x" * 1001, "y")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("head", "encoding"),
+    [
+        ("", "utf-8"),
+        ("", "utf-8-sig"),
+        ("", "utf-16"),
+        ("", "cp1252"),
+        ("<meta charset=iso-8859-1>", "cp1252"),
+        ("<meta charset=windows-1252>", "utf-8"),
+        ("<meta charset=utf-8>", "cp1252"),
+        ("<meta http-equiv=content-type content='text/html; charset=cp1250'>", "cp1250"),
+        ("<meta charset=punycode>", "cp1252"),
+        ("<meta charset=zlib>", "cp1252"),
+        ("<meta charset=nonsense>", "utf-8"),
+    ],
+)
+def test_an_encoding_is_found_also_where_the_page_is_wrong_about_it(head, encoding):
+    data = f"<!doctype html>{head}<p>Fünf „Äpfel“ – 5 €</p>".encode(encoding)
+    assert read(data, "a.html")[0] == "Fünf „Äpfel“ – 5 €"
+
+
+def test_japanese_is_read_in_its_own_encodings():
+    for encoding in ("shift_jis", "euc_jp", "iso-2022-jp"):
+        data = f"<!doctype html><meta charset={encoding}><p>契約書の条項</p>".encode(encoding)
+        assert read(data, "a.html")[0] == "契約書の条項"
+
+
+def test_pictures_are_counted_and_tag_characters_told():
+    text, extraction = read(page("<p>a\U000e0041b</p><img src=http://127.0.0.1:1/x alt=no><img>"), "a.html")
+    assert text == "a\U000e0041b"
+    assert extraction.notes == [("images", "2"), ("tags", "1")]
+
+
+def test_deep_and_wide_pages_are_read():
+    assert text_of("<div>" * 5000 + "x") == "x"
+    assert text_of("<table><tr><td>" * 5000 + "x") == "x"
+    assert text_of("<blockquote>" * 5000 + "x") == "> > > > > x"
+    assert text_of(f"<p style='{'display :' * 500_000}'>x") == "x"
+    cells = "<table><tr><td colspan=999999999>a<td rowspan=999999999>b<tr><td>c</table>"
+    assert text_of(cells).endswith("| b |\n|" + " --- |" * 51 + "\n| c |")
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["<div>" * 100_000 + "x", "<p " + " ".join(f"a{at}=x" for at in range(700_000)) + ">x"],
+    ids=["deep", "attributes"],
+)
+def test_a_page_that_takes_too_long_is_given_up(body, monkeypatch):
+    hurry(monkeypatch)
+    with pytest.raises(Unreadable) as caught:
+        text_of(body)
+    assert caught.value.reason == Reason.TOO_MUCH_WORK
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("word " * 450_000, Reason.TOO_LONG),
+        ("<script>only()</script><p hidden>x</p>", Reason.EMPTY),
+    ],
+    ids=["long", "nothing to see"],
+)
+def test_a_hostile_page_gets_its_reason(body, reason):
+    with pytest.raises(Unreadable) as caught:
+        text_of(body)
+    assert caught.value.reason == reason
