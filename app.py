@@ -29,7 +29,9 @@ import views  # noqa: E402
 from analyzer import Analyzer, Limits  # noqa: E402
 from analyzer.channel import Redis, Silence  # noqa: E402
 from analyzer.prompt import RecipeError, load_recipes  # noqa: E402
+from analyzer.readings import Readings  # noqa: E402
 from config import ConfigError, Settings  # noqa: E402
+from findings import tell  # noqa: E402
 from providers import anthropic, offline, openai  # noqa: E402
 from providers.base import Provider  # noqa: E402
 from storage import backups  # noqa: E402
@@ -53,6 +55,7 @@ def create_app(settings: Settings) -> Flask:
         MAX_VIEWERS=server.max_connections() * 3 // 4,
     )
     app.extensions["analyzer"] = make_analyzer(settings)
+    app.extensions["readings"] = Readings(keeps_originals=settings.keep_originals == "yes")
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     views.register(app, settings.role)
@@ -69,6 +72,7 @@ def make_analyzer(settings: Settings) -> Analyzer:
         # Each call is a connection too.
         max_running=0 if settings.role == "web" else min(settings.max_running, server.max_connections()),
         max_output_tokens=settings.max_output_tokens,
+        context_tokens=settings.context_tokens,
         limits=Limits(settings.first_token_seconds, settings.gap_seconds, settings.total_seconds),
         channel=make_channel(settings),
     )
@@ -76,8 +80,11 @@ def make_analyzer(settings: Settings) -> Analyzer:
 
 def make_channel(settings: Settings) -> Redis | Silence:
     """Return what this process hears others through."""
+    if settings.database_file:
+        # Nobody else has it; but a copy of it, served beside it, could not be told from it.
+        return Silence(is_up=True)
     # Who shares the database may share it with others, of whom nothing is heard.
-    return Redis(settings.redis_url) if settings.redis_url else Silence(is_up=bool(settings.database_file))
+    return Redis(settings.redis_url) if settings.redis_url else Silence(is_up=False)
 
 
 def configured_providers(settings: Settings) -> dict[str, Provider]:
@@ -123,9 +130,9 @@ def main() -> None:
     logs.configure()
     arguments = read_arguments()
     if arguments.command == "doctor":
-        sys.exit(doctor.main(arguments.url, arguments.seconds))
+        sys.exit(tell(doctor.examine(arguments.url, arguments.seconds)))
     if arguments.command == "check":
-        sys.exit(check.main(make_analyzer))
+        sys.exit(tell(check.examine(make_analyzer)))
     try:
         settings = config.load()
         if arguments.command:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -23,13 +23,12 @@ import server
 from analyzer import Analyzer
 from analyzer.prompt import RecipeError
 from config import ConfigError, Settings
+from findings import Finding, ok, warning, wrong
 from providers.base import Provider, Usage
-from storage.errors import DatabaseRefused
+from storage.errors import NEEDS_MORE, DatabaseRefused
 from storage.schema import MIGRATIONS, unknown
 from storage.sqlite import examine as examine_file
 from storage.sqlite import opened
-
-OK, WARNING, WRONG = "ok", "warning", "wrong"
 
 PATIENCE_SECONDS = 5.0
 CLOCK_SECONDS = 2.0
@@ -43,29 +42,13 @@ PASSWORD = re.compile(r"(?<=://)\S*@|(?<=[?&])\S*")
 ANYBODY = "There is no sign-in: whoever reaches this address sees, starts and deletes everything"
 
 
-class Finding(NamedTuple):
-    """One line of what is said."""
-
-    level: str
-    sentence: str
-
-
 MakeAnalyzer = Callable[[Settings], Analyzer]
-
-
-def main(make_analyzer: MakeAnalyzer) -> int:
-    """Print what is found, a line each; returns 1 if anything is wrong, else 0."""
-    is_wrong = False
-    for finding in examine(make_analyzer):
-        is_wrong |= finding.level == WRONG
-        print(f"{finding.level:<7}  {finding.sentence}", flush=True)  # noqa: T201
-    return int(is_wrong)
 
 
 def examine(make_analyzer: MakeAnalyzer) -> Iterator[Finding]:
     """Yield what is found, in the order of what needs what."""
     if mistakes := config.mistakes():
-        yield from (Finding(WRONG, mistake) for mistake in mistakes)
+        yield from (wrong(mistake) for mistake in mistakes)
         return
     settings = config.load()
     yield from tell_settings(settings)
@@ -80,7 +63,7 @@ def examine(make_analyzer: MakeAnalyzer) -> Iterator[Finding]:
     try:
         analyzer = make_analyzer(settings)
     except (ConfigError, RecipeError) as error:
-        yield Finding(WRONG, str(error))
+        yield wrong(str(error))
         return
     for name, provider in analyzer.providers.items():
         if home := getattr(provider, "home", None):
@@ -95,7 +78,7 @@ def tell_settings(settings: Settings) -> Iterator[Finding]:
             value = getattr(settings, field)
             text = ",".join(value) if isinstance(value, tuple) else str(value)
             shown = "set" if text and field in SECRETS else _without_password(text) or "empty"
-            yield Finding(OK, f"{config.name_of(field)} is {shown}")
+            yield ok(f"{config.name_of(field)} is {shown}")
 
 
 # Who reaches it
@@ -106,22 +89,24 @@ def look_at_address(settings: Settings) -> Iterator[Finding]:
     address = settings.address
     folder = Path(address.removeprefix("unix:")).parent
     if address.startswith("unix:") and not os.access(folder, os.W_OK | os.X_OK):
-        yield Finding(WRONG, f"{folder} cannot be written to, so that no socket can be made there: make it.")
+        yield wrong(f"{folder} cannot be written to, so that no socket can be made there: make it.")
     elif address.startswith("unix:") or _is_loopback(address.rpartition(":")[0].strip("[]")):
-        yield Finding(OK, f"It listens at {address}, which only this machine reaches.")
+        # What systemd starts it with is not told to a command.
+        yield ok(
+            f"It listens at {address}, which only this machine reaches, unless its unit names a port or "
+            "holds a socket."
+        )
     elif settings.role == "worker":
-        yield Finding(OK, f"It listens at {address}, where a worker shows no pages.")
+        yield ok(f"It listens at {address}, where a worker shows no pages.")
     elif settings.trusted_proxies:
-        yield Finding(
-            WARNING,
+        yield warning(
             f"It listens at {address}. {ANYBODY}: let the firewall admit the proxy alone, and let the proxy "
-            "admit only whom you trust.",
+            "admit only whom you trust."
         )
     else:
-        yield Finding(
-            WRONG,
+        yield wrong(
             f"It listens at {address}. {ANYBODY}: set PRECIS_HOST to 127.0.0.1, or put a proxy in front "
-            "that admits only whom you trust and set PRECIS_TRUSTED_PROXIES to 1.",
+            "that admits only whom you trust and set PRECIS_TRUSTED_PROXIES to 1."
         )
 
 
@@ -136,15 +121,13 @@ def look_at_hosts(settings: Settings) -> Iterator[Finding]:
     """See whether the names are names, and whether there is one for those who come by a proxy."""
     for host in settings.hosts:
         if "/" in host or "*" in host:
-            yield Finding(
-                WRONG,
-                f"PRECIS_HOSTS names {host}: a name stands there as in an address, without https:// and *.",
+            yield wrong(
+                f"PRECIS_HOSTS names {host}: a name stands there as in an address, without https:// and *."
             )
     if settings.trusted_proxies and all(_is_loopback(host.strip("[]")) for host in settings.hosts):
-        yield Finding(
-            WARNING,
+        yield warning(
             "PRECIS_HOSTS names this machine only: who comes by a proxy under another name is refused. Add "
-            "the name that stands in the browsers.",
+            "the name that stands in the browsers."
         )
 
 
@@ -154,11 +137,11 @@ def look_at_machine(settings: Settings) -> Iterator[Finding]:
     most = server.max_connections()
     sentence = f"Each process can hold {most:,} connections, {most * 3 // 4:,} of them viewers."
     if most < FEW_CONNECTIONS:
-        yield Finding(WARNING, f"{sentence} Open files limit it: raise LimitNOFILE, or ulimit -n, to 20300.")
+        yield warning(f"{sentence} Open files limit it: raise LimitNOFILE, or ulimit -n, to 20300.")
     else:
-        yield Finding(OK, sentence)
+        yield ok(sentence)
     if settings.workers > (cores := os.cpu_count() or 1):
-        yield Finding(WARNING, f"PRECIS_WORKERS is {settings.workers}, but there are {cores} cores.")
+        yield warning(f"PRECIS_WORKERS is {settings.workers}, but there are {cores} cores.")
 
 
 # Where everything is kept
@@ -168,23 +151,21 @@ def look_at_file(file: Path) -> Iterator[Finding]:
     """See whether a SQLite file is sound and private, and has room to grow."""
     folder = next(folder for folder in file.absolute().parents if folder.exists())
     if not os.access(folder, os.W_OK | os.X_OK):
-        yield Finding(
-            WRONG, f"{folder} cannot be written to by this user: make it his, or name another file."
-        )
+        yield wrong(f"{folder} cannot be written to by this user: make it his, or name another file.")
         return
     if not file.exists():
-        yield Finding(OK, f"{file} is not there yet: the first start makes it.")
+        yield ok(f"{file} is not there yet: the first start makes it.")
     elif not os.access(file, os.R_OK | os.W_OK):
-        yield Finding(WRONG, f"{file} cannot be read and written by this user: make it his.")
+        yield wrong(f"{file} cannot be read and written by this user: make it his.")
     else:
         yield from _look_into(file)
     free = shutil.disk_usage(folder).free
     sentence = f"There are {free / 1e9:,.1f} GB free for {file}."
     if free < LITTLE_DISK:
-        level = WRONG if free < TOO_LITTLE_DISK else WARNING
-        yield Finding(level, f"{sentence} When the disk is full nothing more is saved: make room.")
+        say = wrong if free < TOO_LITTLE_DISK else warning
+        yield say(f"{sentence} When the disk is full nothing more is saved: make room.")
     else:
-        yield Finding(OK, sentence)
+        yield ok(sentence)
 
 
 def _look_into(file: Path) -> Iterator[Finding]:
@@ -195,25 +176,23 @@ def _look_into(file: Path) -> Iterator[Finding]:
             names = connection.execute("SELECT name FROM schema_migration") if tables.fetchone() else ()
             applied = {name for (name,) in names}
     except DatabaseRefused as error:
-        yield Finding(WRONG, str(error))
+        yield wrong(str(error))
         return
     yield _compare(str(file), applied)
     mode = file.stat().st_mode
     if mode & PRIVATE:
-        yield Finding(WARNING, f"Others on this machine may read {file}: chmod go= {file}*")
+        yield warning(f"Others on this machine may read {file}: chmod go= {file}*")
 
 
 def _compare(where: str, applied: set[str]) -> Finding:
     """Say how a database's schema is to this version's."""
     if newer := unknown(applied):
         if contracted := {name for name in newer if "contract" in name}:
-            return Finding(
-                WRONG, f"{where} was changed by a newer version ({max(contracted)}): run that version."
-            )
-        return Finding(WARNING, f"{where} is of a newer version, beside which this one can run for a while.")
+            return wrong(f"{where} was changed by a newer version ({max(contracted)}): run that version.")
+        return warning(f"{where} is of a newer version, beside which this one can run for a while.")
     if applied and {migration.stem for migration in MIGRATIONS.glob("*.py")} - applied:
-        return Finding(OK, f"{where} is of an older version: the next start brings it up to date.")
-    return Finding(OK, f"{where} is sound and up to date." if applied else f"{where} is empty so far.")
+        return ok(f"{where} is of an older version: the next start brings it up to date.")
+    return ok(f"{where} is sound and up to date." if applied else f"{where} is empty so far.")
 
 
 # In an encoding, because a database without one would answer in bytes.
@@ -235,8 +214,7 @@ def look_at_postgresql(settings: Settings) -> Iterator[Finding]:
     try:
         from storage.postgresql import MOST_CONNECTIONS, PostgreSQL, psycopg
     except ImportError:
-        sentence = "PostgreSQL needs more packages: pip install --require-hashes -r requirements-scale.txt"
-        yield Finding(WRONG, sentence)
+        yield wrong(f"PostgreSQL {NEEDS_MORE}")
         return
     database = PostgreSQL(settings.database_url)
     where = f"PostgreSQL at {database.where}"
@@ -244,52 +222,54 @@ def look_at_postgresql(settings: Settings) -> Iterator[Finding]:
         with closing(psycopg.connect(database.conninfo, **SESSION)) as connection:
             asked = time.time()
             cursor = connection.cursor(row_factory=psycopg.rows.namedtuple_row)
-            row: Any = cursor.execute(STATE).fetchone()
-            ahead = float(row.time) - (asked + time.time()) / 2
-            names = connection.execute("SELECT name FROM schema_migration").fetchall() if row.is_ours else []
+            state: Any = cursor.execute(STATE).fetchone()
+            ahead = float(state.time) - (asked + time.time()) / 2
+            names = connection.execute("SELECT name FROM schema_migration") if state.is_ours else ()
+            applied = {name for (name,) in names}
     except psycopg.Error as error:
-        yield Finding(
-            WRONG,
+        yield wrong(
             f"{where} does not let us in ({_first_line(error)}): see whether it runs, and whether "
-            "PRECIS_DATABASE_URL names its host, port, user, password and database.",
+            "PRECIS_DATABASE_URL names its host, port, user, password and database."
         )
         return
-    yield Finding(OK, f"{where} answers; its version is {row.version}.")
-    applied = {name for (name,) in names}
+    yield ok(f"{where} answers; its version is {state.version}.")
     yield _compare(where, applied)
-    yield from _look_at_rights(where, row, applied)
-    need = settings.workers * MOST_CONNECTIONS
-    sentence = f"{where} has {row.connections} connections, and this server takes up to {need}"
-    if need > row.connections:
-        yield Finding(WRONG, f"{sentence}: raise its max_connections.")
-    else:
-        yield Finding(OK, f"{sentence}; all others that use it need theirs, too.")
-    if row.zone.removeprefix("Etc/") != "UTC":
-        yield Finding(
-            WRONG,
-            f"{where} goes by the time zone {row.zone} although UTC is asked for: something between drops "
-            "the options of a connection, such as PgBouncer. Connect directly.",
+    yield from _look_at_rights(where, state, applied)
+    yield _count_connections(where, state.connections, settings.workers * MOST_CONNECTIONS)
+    yield from _look_at_clock(where, state.zone, ahead)
+
+
+def _look_at_rights(where: str, state: Any, applied: set[str]) -> Iterator[Finding]:
+    if state.is_read_only:
+        yield wrong(f"{where} can only be read: name the server that is written to.")
+    if state.encoding != "UTF8":
+        yield wrong(f"{where} has the encoding {state.encoding}: make the database with ENCODING 'UTF8'.")
+    if not state.may_create and not applied:
+        yield wrong(f"{where} does not let this user make tables: GRANT CREATE ON SCHEMA public.")
+    if not state.is_durable:
+        yield warning(f"{where} runs with fsync = off: a power cut may leave nothing.")
+
+
+def _count_connections(where: str, most: int, need: int) -> Finding:
+    sentence = f"{where} has {most} connections, and this server takes up to {need}"
+    if need > most:
+        return wrong(f"{sentence}: raise its max_connections.")
+    return ok(f"{sentence}; all others that use it need theirs, too.")
+
+
+def _look_at_clock(where: str, zone: str, ahead: float) -> Iterator[Finding]:
+    if zone.removeprefix("Etc/") != "UTC":
+        yield wrong(
+            f"{where} goes by the time zone {zone} although UTC is asked for: something between drops "
+            "the options of a connection, such as PgBouncer. Connect directly."
         )
     sentence = f"The clock of {where} is {abs(ahead):,.1f} s {'ahead' if ahead > 0 else 'behind'}"
     if abs(ahead) > CLOCK_SECONDS:
-        yield Finding(
-            WARNING, f"{sentence}: times in pages are its, times in the log this machine's. Set both by NTP."
+        yield warning(
+            f"{sentence}: times in pages are its, times in the log this machine's. Set both by NTP."
         )
     else:
-        yield Finding(OK, f"{sentence}.")
-
-
-def _look_at_rights(where: str, row: Any, applied: set[str]) -> Iterator[Finding]:
-    if row.is_read_only:
-        yield Finding(WRONG, f"{where} can only be read: name the server that is written to.")
-    if row.encoding != "UTF8":
-        yield Finding(
-            WRONG, f"{where} has the encoding {row.encoding}: make the database with ENCODING 'UTF8'."
-        )
-    if not row.may_create and not applied:
-        yield Finding(WRONG, f"{where} does not let this user make tables: GRANT CREATE ON SCHEMA public.")
-    if not row.is_durable:
-        yield Finding(WARNING, f"{where} runs with fsync = off: a power cut may leave nothing.")
+        yield ok(f"{sentence}.")
 
 
 OPTIONS: dict[str, Any] = {"protocol": 2, "socket_timeout": 1, "socket_connect_timeout": 1}
@@ -302,8 +282,7 @@ def look_at_redis(url: str) -> Iterator[Finding]:
         from redis.backoff import NoBackoff
         from redis.retry import Retry
     except ImportError:
-        sentence = "Redis needs more packages: pip install --require-hashes -r requirements-scale.txt"
-        yield Finding(WRONG, sentence)
+        yield wrong(f"Redis {NEEDS_MORE}")
         return
     topic = f"precis:check:{os.getpid()}"
     try:
@@ -319,24 +298,21 @@ def look_at_redis(url: str) -> Iterator[Finding]:
             heard.get_message(timeout=1)
             seconds = time.monotonic() - began
     except redis.RedisError as error:
-        yield Finding(
-            WRONG,
+        yield wrong(
             f"Redis does not let us in ({_first_line(error)}): see whether it runs, whether "
-            "PRECIS_REDIS_URL names its host, port and password, and whether its user may use channels.",
+            "PRECIS_REDIS_URL names its host, port and password, and whether its user may use channels."
         )
         return
-    yield Finding(OK, f"Redis answers; its version is {about['redis_version']}.")
+    yield ok(f"Redis answers; its version is {about['redis_version']}.")
     sentence = f"A message through Redis takes {seconds * 1000:.1f} ms"
     if seconds > SLOW_SECONDS:
-        late = f"{sentence}: so much later people read what is written. See what keeps it busy."
-        yield Finding(WARNING, late)
+        yield warning(f"{sentence}: so much later people read what is written. See what keeps it busy.")
     else:
-        yield Finding(OK, f"{sentence}.")
+        yield ok(f"{sentence}.")
     if about.get("maxmemory") and about.get("maxmemory_policy") != "noeviction":
-        yield Finding(
-            WARNING,
+        yield warning(
             f"Redis may forget who has started how often (maxmemory-policy {about['maxmemory_policy']}): set "
-            "it to noeviction, and then each process counts by itself while the memory is full.",
+            "it to noeviction, and then each process counts by itself while the memory is full."
         )
 
 
@@ -352,29 +328,28 @@ def look_at_provider(settings: Settings, name: str, home: str) -> Iterator[Findi
         with httpx2.Client(timeout=PATIENCE_SECONDS) as client:
             status = client.get(httpx2.URL(address).copy_with(userinfo=b"", query=None)).status_code
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        yield Finding(
-            WRONG,
+        yield wrong(
             f"{where} cannot be reached ({_first_line(error)}): see whether {name.upper()}_BASE_URL is "
-            "right, and whether firewall, HTTPS_PROXY and SSL_CERT_FILE let this machine through.",
+            "right, and whether firewall, HTTPS_PROXY and SSL_CERT_FILE let this machine through."
         )
     else:
         # Without a key and a question most answer 401 or 404.
         if status >= 500:
-            sentence = f"{where} answers {status}: it is in trouble, or a proxy on the way does not reach it."
-            yield Finding(WARNING, sentence)
+            yield warning(
+                f"{where} answers {status}: it is in trouble, or a proxy on the way does not reach it."
+            )
         else:
-            yield Finding(OK, f"{where} answers{'' if key else ', to which no key is sent'}.")
+            yield ok(f"{where} answers{'' if key else ', to which no key is sent'}.")
     if address.startswith("http://") and not _is_loopback(host):
-        yield Finding(WARNING, f"Documents go to {host} in the clear: use https:// there.")
+        yield warning(f"Documents go to {host} in the clear: use https:// there.")
 
 
 def look_at_models(settings: Settings, analyzer: Analyzer) -> Iterator[Finding]:
     """See what is known of the models on offer."""
     if all(model.startswith("offline:") for model in analyzer.models):
-        yield Finding(
-            WARNING,
+        yield warning(
             "No language model is on offer, only sentences out of the document: set OPENAI_API_KEY, "
-            "ANTHROPIC_API_KEY or OPENAI_BASE_URL.",
+            "ANTHROPIC_API_KEY or OPENAI_BASE_URL."
         )
     for entry in analyzer.models:
         name, _, model = entry.partition(":")
@@ -387,13 +362,15 @@ def look_at_models(settings: Settings, analyzer: Analyzer) -> Iterator[Finding]:
 def _describe(entry: str, provider: Provider, model: str, is_elsewhere: bool) -> Finding:
     window, price = provider.window(model), provider.price(Usage(1_000, 1_000), model)
     if window is not None and price is not None:
-        return Finding(OK, f"{entry} reads {window:,} tokens, and its price is known.")
+        return ok(f"{entry} reads {window:,} tokens, and its price is known.")
     missing = " and ".join(
         [*(["how much it reads"] if window is None else []), *(["what it costs"] if price is None else [])]
     )
+    sentence = f"{entry} is on offer; {missing} is not known here."
     # Of a model of one's own nobody knows; one of the vendor's may be misspelt.
-    level, hint = (OK, "") if is_elsewhere else (WARNING, " See whether it is spelt as the provider does.")
-    return Finding(level, f"{entry} is on offer; {missing} is not known here.{hint}")
+    return (
+        ok(sentence) if is_elsewhere else warning(f"{sentence} See whether it is spelt as the provider does.")
+    )
 
 
 def _without_password(url: str) -> str:

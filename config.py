@@ -75,6 +75,18 @@ class Settings(BaseSettings):
     max_output_tokens: int = Field(
         4096, ge=1, alias="PRECIS_MAX_OUTPUT_TOKENS", description="Longest answer asked for, in tokens."
     )
+    context_tokens: int = Field(
+        0,
+        ge=0,
+        alias="PRECIS_CONTEXT_TOKENS",
+        description="What a model reads at once, in tokens, where it is less than is known of it or nothing "
+        "is; a longer document is read in sections. 0: as known.",
+    )
+    keep_originals: Literal["yes", "no"] = Field(
+        "yes",
+        alias="PRECIS_KEEP_ORIGINALS",
+        description="Whether the file that a document came as is kept with it, to be downloaded.",
+    )
     analyze_limit: str = Field(
         "5 per minute",
         alias="PRECIS_ANALYZE_LIMIT",
@@ -96,7 +108,10 @@ class Settings(BaseSettings):
         30, gt=0, alias="PRECIS_GAP_SECONDS", description="Longest silence inside an answer."
     )
     total_seconds: float = Field(
-        600, gt=0, alias="PRECIS_TOTAL_SECONDS", description="Longest time for a whole answer."
+        600,
+        gt=0,
+        alias="PRECIS_TOTAL_SECONDS",
+        description="Longest time for a whole answer, or for what is said of one section.",
     )
     grace_seconds: float = Field(
         5, ge=0, alias="PRECIS_GRACE_SECONDS", description="Time running analyses get to finish at a stop."
@@ -159,6 +174,13 @@ class Settings(BaseSettings):
     def _a_channel(cls, value: str) -> str:
         if value and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("context_tokens")
+    @classmethod
+    def _room_for_sections(cls, value: int) -> int:
+        if 0 < value < 4_000:
+            raise ValueError("must be 0, or at least 4000: in less there is no room for a section")
         return value
 
     @model_validator(mode="after")

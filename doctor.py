@@ -12,16 +12,14 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from itertools import pairwise
-from typing import NamedTuple
 from urllib.parse import urljoin
 
 import httpx2
 
+from findings import Finding, ok, warning, wrong
 from views.health import MOST_SECONDS, SILENCE_SECONDS, TICK_SECONDS
 from views.helpers.formats import plural
 from views.streams import BEAT_SECONDS
-
-OK, WARNING, WRONG = "ok", "warning", "wrong"
 
 PATIENCE_SECONDS = 10.0
 CLOCK_SECONDS = 5.0
@@ -34,144 +32,115 @@ DONE = b"event: done\n"
 
 # In the order in which they are looked for.
 FINDINGS = {
-    "no address": (WRONG, "{url} is no address: it begins with https:// and a name."),
-    "no name": (WRONG, "Nobody knows the name {host}: see whether it is spelt right, and in the DNS."),
-    "no answer": (
-        WRONG,
+    "no address": wrong("{url} is no address: it begins with https:// and a name."),
+    "no name": wrong("Nobody knows the name {host}: see whether it is spelt right, and in the DNS."),
+    "no answer": wrong(
         "Nothing answers at {where} ({reason}): see whether the proxy runs and listens there, and whether "
-        "the firewall lets you through.",
+        "the firewall lets you through."
     ),
-    "no TLS": (
-        WRONG,
+    "no TLS": wrong(
         "No encrypted connection to {where} comes about ({reason}): the port speaks plain HTTP, or only TLS "
-        "before 1.2. In nginx: listen 443 ssl, and ssl_protocols TLSv1.2 TLSv1.3.",
+        "before 1.2. In nginx: listen 443 ssl, and ssl_protocols TLSv1.2 TLSv1.3."
     ),
-    "expired": (WRONG, "The certificate has expired: renew it, and have the proxy reloaded at each renewal."),
-    "other name": (
-        WRONG,
-        "The certificate is not for {host}: get one that names it, or go by a name that it is for.",
+    "expired": wrong("The certificate has expired: renew it, and have the proxy reloaded at each renewal."),
+    "other name": wrong(
+        "The certificate is not for {host}: get one that names it, or go by a name that it is for."
     ),
-    "untrusted": (
-        WRONG,
+    "untrusted": wrong(
         "The certificate is not trusted ({reason}): let ssl_certificate hold the whole chain; if an "
         "authority of your own has signed it, have the browsers trust that, and name its file in "
-        "SSL_CERT_FILE for the doctor.",
+        "SSL_CERT_FILE for the doctor."
     ),
-    "expires": (WARNING, "The certificate ends in {days}: see whether anything renews it."),
-    "trusted": (OK, "The certificate is trusted, for {days} more."),
-    "no HTTP/2": (
-        WARNING,
+    "expires": warning("The certificate ends in {days}: see whether anything renews it."),
+    "trusted": ok("The certificate is trusted, for {days} more."),
+    "no HTTP/2": warning(
         "HTTP/2 is not spoken: a browser then has six connections, and a seventh page that watches an "
-        "analysis keeps all others waiting. In nginx: listen 443 ssl http2; since 1.25.1 http2 on.",
+        "analysis keeps all others waiting. In nginx: listen 443 ssl http2; since 1.25.1 http2 on."
     ),
-    "HTTP/2": (OK, "HTTP/2 is spoken: all pages of a browser share one connection."),
-    "redirect": (OK, "{where} leads to {target}."),
-    "redirects": (WRONG, "{url} leads from one address to the next without end."),
-    "led away": (
-        WRONG,
+    "HTTP/2": ok("HTTP/2 is spoken: all pages of a browser share one connection."),
+    "redirect": ok("{where} leads to {target}."),
+    "redirects": wrong("{url} leads from one address to the next without end."),
+    "led away": wrong(
         "{where}/up leads to {target}: another program answers, or a sign-in in front of Precis. Let /up "
-        "and /up/stream through without one.",
+        "and /up/stream through without one."
     ),
-    "no Precis": (
-        WRONG,
+    "no Precis": wrong(
         "The proxy does not reach Precis (status {status}): see whether Precis runs, and whether the proxy "
         "looks for it where PRECIS_BIND, or PRECIS_HOST and PRECIS_PORT, say. In nginx: upstream and "
-        "proxy_pass.",
+        "proxy_pass."
     ),
-    "other host": (
-        WRONG,
+    "other host": wrong(
         "Precis does not answer to {host}: add it to PRECIS_HOSTS, and let the proxy pass the name on. In "
-        "nginx: proxy_set_header Host $http_host.",
+        "nginx: proxy_set_header Host $http_host."
     ),
-    "other program": (
-        WRONG,
+    "other program": wrong(
         "What answers at {where} is not Precis (status {status}): see to which server and location of the "
-        "proxy this name leads. In nginx: server_name, location and proxy_pass.",
+        "proxy this name leads. In nginx: server_name, location and proxy_pass."
     ),
-    "Precis": (OK, "Precis answers at {where}."),
-    "plain": (
-        WARNING,
+    "Precis": ok("Precis answers at {where}."),
+    "plain": warning(
         "Nothing is encrypted, and without encryption browsers speak no HTTP/2: a seventh page that watches "
-        "an analysis keeps all others waiting. Put a proxy with a certificate in front.",
+        "an analysis keeps all others waiting. Put a proxy with a certificate in front."
     ),
-    "no policy": (
-        WARNING,
+    "no policy": warning(
         "The Content-Security-Policy of Precis does not arrive: take out what hides it. In nginx: "
-        "proxy_hide_header.",
+        "proxy_hide_header."
     ),
-    "other origin": (
-        WRONG,
+    "other origin": wrong(
         "Precis takes its own pages for another site's, so that some browsers can send no form: the proxy "
-        "passes on another name or port than the browser's. In nginx: proxy_set_header Host $http_host.",
+        "passes on another name or port than the browser's. In nginx: proxy_set_header Host $http_host."
     ),
-    "origin": (OK, "A form is taken for Precis' own."),
-    "small forms": (
-        WRONG,
+    "origin": ok("A form is taken for Precis' own."),
+    "small forms": wrong(
         "A form of {megabytes} MB is refused on the way, so that long documents cannot be brought. In "
-        "nginx: client_max_body_size 16m, which is as much as Precis takes.",
+        "nginx: client_max_body_size 16m, which is as much as Precis takes."
     ),
-    "large forms": (OK, "A form of {megabytes} MB is let in."),
-    "no stream": (
-        WRONG,
+    "large forms": ok("A form of {megabytes} MB is let in."),
+    "no stream": wrong(
         "The test stream is refused (status {status}): all places may be taken, the proxy may let only /up "
-        "through, or this Precis may be older than the doctor.",
+        "through, or this Precis may be older than the doctor."
     ),
-    "other type": (
-        WRONG,
+    "other type": wrong(
         "A stream arrives as {type} and not as text/event-stream, so that browsers refuse it: take out what "
-        "changes Content-Type.",
+        "changes Content-Type."
     ),
-    "transformable": (
-        WARNING,
+    "transformable": warning(
         "A stream's Cache-Control: no-store, no-transform does not arrive, so that what stands further on "
-        "may keep or compress it: take out what hides or changes it. In nginx: proxy_hide_header, expires.",
+        "may keep or compress it: take out what hides or changes it. In nginx: proxy_hide_header, expires."
     ),
-    "compressed": (
-        WARNING,
+    "compressed": warning(
         "A stream is compressed on the way ({encoding}), which saves little and may hold it back. In nginx: "
-        "gzip off, or no text/event-stream in gzip_types.",
+        "gzip off, or no text/event-stream in gzip_types."
     ),
-    "clock": (WARNING, "The clock of Precis is {seconds} {direction} the one here: set both by NTP."),
-    "buffered": (
-        WRONG,
+    "clock": warning("The clock of Precis is {seconds} {direction} the one here: set both by NTP."),
+    "buffered": wrong(
         "Nothing of a stream comes before its end: something on the way buffers it. In nginx: "
-        "proxy_buffering off, and no proxy_ignore_headers X-Accel-Buffering.",
+        "proxy_buffering off, and no proxy_ignore_headers X-Accel-Buffering."
     ),
-    "clumps": (
-        WRONG,
+    "clumps": wrong(
         "A stream comes in clumps and not word by word: something on the way collects it. In nginx: "
-        "proxy_buffering off; in HAProxy: option http-no-delay.",
+        "proxy_buffering off; in HAProxy: option http-no-delay."
     ),
-    "word by word": (OK, "A stream comes word by word."),
-    "silence": (
-        WRONG,
+    "word by word": ok("A stream comes word by word."),
+    "silence": wrong(
         "A stream is cut after {seconds} of silence, and a real one is silent for up to {beat}. In "
-        "nginx: proxy_read_timeout 60s.",
+        "nginx: proxy_read_timeout 60s."
     ),
-    "cut": (
-        WRONG,
+    "cut": wrong(
         "A stream is cut after {seconds}, and not for its silence: something limits how long an "
-        "answer may last. Take the limit out, or set it to 15 minutes.",
+        "answer may last. Take the limit out, or set it to 15 minutes."
     ),
-    "whole": (
-        OK,
+    "whole": ok(
         "A stream of {seconds} that is silent for {silence} at a time comes through whole; a real "
-        "one is silent for up to {beat}.",
+        "one is silent for up to {beat}."
     ),
 }
 
 
-class Finding(NamedTuple):
-    """One line of what the doctor says."""
-
-    level: str
-    sentence: str
-
-    @classmethod
-    def of(cls, name: str, **values: object) -> Finding:
-        """Make the finding of a name."""
-        level, sentence = FINDINGS[name]
-        return cls(level, sentence.format_map(values))
+def found(name: str, **values: object) -> Finding:
+    """Make the finding of a name."""
+    level, sentence = FINDINGS[name]
+    return Finding(level, sentence.format_map(values))
 
 
 class Blocked(Exception):
@@ -179,16 +148,7 @@ class Blocked(Exception):
 
     def __init__(self, name: str, **values: object) -> None:
         super().__init__(name)
-        self.finding = Finding.of(name, **values)
-
-
-def main(url: str, seconds: int) -> int:
-    """Print what is found at an address, a line each; returns 1 if anything is wrong there, else 0."""
-    is_wrong = False
-    for finding in examine(url, seconds):
-        is_wrong |= finding.level == WRONG
-        print(f"{finding.level:<7}  {finding.sentence}", flush=True)  # noqa: T201
-    return int(is_wrong)
+        self.finding = found(name, **values)
 
 
 def examine(url: str, seconds: int) -> Iterator[Finding]:
@@ -207,7 +167,7 @@ def examine(url: str, seconds: int) -> Iterator[Finding]:
             site = target
         raise Blocked("redirects", url=url)
     except httpx2.InvalidURL:
-        yield Finding.of("no address", url=url)
+        yield found("no address", url=url)
     except Blocked as blocked:
         yield blocked.finding
 
@@ -236,14 +196,14 @@ class Visit:
             _, protocol = self._shake_hands()
         else:
             days = int((ssl.cert_time_to_seconds(end) - time.time()) // 86_400)
-            yield Finding.of("expires" if days < EXPIRY_DAYS else "trusted", days=plural(days, "day"))
-        yield Finding.of("HTTP/2" if protocol == "h2" else "no HTTP/2")
+            yield found("expires" if days < EXPIRY_DAYS else "trusted", days=plural(days, "day"))
+        yield found("HTTP/2" if protocol == "h2" else "no HTTP/2")
 
     def _mistrust(self, error: ssl.SSLCertVerificationError) -> Finding:
         # Codes of OpenSSL's x509_vfy.h: expired; another host name, another IP address.
         names = {10: "expired", 62: "other name", 64: "other name"}
         name = names.get(error.verify_code, "untrusted")
-        return Finding.of(name, host=self.host, reason=error.verify_message)
+        return found(name, host=self.host, reason=error.verify_message)
 
     def arrive(self) -> Generator[Finding, None, httpx2.URL | None]:
         """Look whether Precis is there; returns where a redirect leads, or None."""
@@ -253,7 +213,7 @@ class Visit:
             target = httpx2.URL(urljoin(str(answer.url), answer.headers.get("Location", "")))
             if target.path != "/up":
                 raise Blocked("led away", where=self.origin, target=target)
-            yield Finding.of("redirect", where=self.origin, target=str(target).removesuffix("/up"))
+            yield found("redirect", where=self.origin, target=str(target).removesuffix("/up"))
             return target
         if answer.status_code in {502, 503, 504}:
             raise Blocked("no Precis", status=answer.status_code)
@@ -261,11 +221,11 @@ class Visit:
             raise Blocked("other host", host=self.host)
         if (answer.status_code, answer.text) != (200, "up\n"):
             raise Blocked("other program", where=self.origin, status=answer.status_code)
-        yield Finding.of("Precis", where=self.origin)
+        yield found("Precis", where=self.origin)
         if not self.is_encrypted:
-            yield Finding.of("plain")
+            yield found("plain")
         if "Content-Security-Policy" not in answer.headers:
-            yield Finding.of("no policy")
+            yield found("no policy")
         return None
 
     def look(self, seconds: int) -> Iterator[Finding]:
@@ -282,7 +242,7 @@ class Visit:
         """Post as a page does: what comes from another site is refused before all else."""
         with self._reaching(), self._client() as client:
             answer = client.post("/up", headers={"Origin": self.origin})
-        return Finding.of("other origin" if answer.status_code == 403 else "origin")
+        return found("other origin" if answer.status_code == 403 else "origin")
 
     def _look_at_size(self) -> Iterator[Finding]:
         """Announce a long form and wait for leave to send it, which is not used."""
@@ -303,7 +263,7 @@ class Visit:
         # Who does not know of leave waits for the form, or hangs up: then nothing is known.
         if status:
             name = "small forms" if status.endswith(b" 413") else "large forms"
-            yield Finding.of(name, megabytes=FORM_MEGABYTES)
+            yield found(name, megabytes=FORM_MEGABYTES)
 
     def _watch(self, seconds: int) -> Watch:
         with self._reaching(), self._client(SILENCE_SECONDS + PATIENCE_SECONDS) as client:
@@ -383,11 +343,11 @@ class Watch:
         """Tell what became of its headers."""
         type = self.answer.headers.get("Content-Type", "nothing in particular")
         if not type.startswith("text/event-stream"):
-            yield Finding.of("other type", type=type)
+            yield found("other type", type=type)
         if "no-transform" not in self.answer.headers.get("Cache-Control", ""):
-            yield Finding.of("transformable")
+            yield found("transformable")
         if encoding := self.answer.headers.get("Content-Encoding"):
-            yield Finding.of("compressed", encoding=encoding)
+            yield found("compressed", encoding=encoding)
 
     def pace(self) -> Iterator[Finding]:
         """Tell by which clock it was sent, and whether it came as it was sent."""
@@ -397,26 +357,26 @@ class Watch:
         ahead = max(sent - came for sent, came in zip(self.sent, self.came, strict=True))
         if abs(ahead) > CLOCK_SECONDS:
             direction = "ahead of" if ahead > 0 else "behind"
-            yield Finding.of("clock", seconds=_words(abs(ahead)), direction=direction)
+            yield found("clock", seconds=_words(abs(ahead)), direction=direction)
         if not self.is_held:
-            yield Finding.of("word by word")
+            yield found("word by word")
         elif sum(_gaps(self.came)) < sum(_gaps(self.sent)) / 4:
-            yield Finding.of("buffered")
+            yield found("buffered")
         else:
-            yield Finding.of("clumps")
+            yield found("clumps")
 
     def end(self, seconds: int) -> Finding:
         """Tell whether it lasted for so many seconds."""
         if not self.is_whole:
             return self._cut()
         silence = f"{min(seconds, SILENCE_SECONDS):g}"
-        return Finding.of("whole", seconds=_words(seconds), silence=silence, beat=f"{BEAT_SECONDS:g}")
+        return found("whole", seconds=_words(seconds), silence=silence, beat=f"{BEAT_SECONDS:g}")
 
     def _cut(self) -> Finding:
         silence = self.ended - (self.came[-1] if self.came else self.began)
         if silence > max(_gaps(self.came), default=0):
-            return Finding.of("silence", seconds=_words(silence), beat=f"{BEAT_SECONDS:g}")
-        return Finding.of("cut", seconds=_words(self.ended - self.began))
+            return found("silence", seconds=_words(silence), beat=f"{BEAT_SECONDS:g}")
+        return found("cut", seconds=_words(self.ended - self.began))
 
 
 def _words(seconds: float) -> str:

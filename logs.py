@@ -32,6 +32,8 @@ OURS = {
     "config",
     "check",
     "doctor",
+    "findings",
+    "logs",
     "metrics",
     "storage",
     "models",

@@ -17,9 +17,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from time import monotonic
+from typing import Any, NamedTuple
 
 from peewee import (
+    JOIN,
     SQL,
     AutoField,
     BlobField,
@@ -37,12 +39,18 @@ from peewee import (
 )
 
 from storage import connected, database, saving
+from storage.search import MOST_FOUND, Pieces, Question, excerpt, marked, words_of_long
 
 
 def now() -> datetime:
     """Return the time as it is stored, by the one clock of all processes: UTC, without a zone."""
     time: datetime = database.now()
     return time
+
+
+def moments_ago() -> datetime:
+    """Return a time so long ago that what was sent since may be a form that was sent twice."""
+    return _ahead(-10)
 
 
 class Status(StrEnum):
@@ -67,6 +75,36 @@ BROKEN_OFF = (Status.CUT, Status.INCOMPLETE, Status.INTERRUPTED, Status.FAILED)
 
 class Gone(Exception):
     """The document of which something was asked, or the analysis to be continued, is deleted."""
+
+
+class Ended(Exception):
+    """The reading that was to end with a document has ended otherwise."""
+
+
+class Order(StrEnum):
+    """In which order documents and analyses are listed; of the best there are those that a question finds."""
+
+    BEST = "best"
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    TITLE = "title"
+    LONGEST = "longest"
+
+
+class Hit(NamedTuple):
+    """A row that was found; its head (title or question) and some words of its text, in marked pieces."""
+
+    row: Any
+    head: Pieces
+    excerpt: Pieces
+
+
+class Found(NamedTuple):
+    """One page of what was found, and how many there are; with `is_cut` these are the newest of more."""
+
+    hits: list[Hit]
+    count: int
+    is_cut: bool = False
 
 
 class Record(Model):
@@ -131,12 +169,20 @@ class Document(Record):
         pages: Sequence[int] = (),
         notes: Sequence[tuple[str, str]] = (),
         original: tuple[str, bytes] | None = None,
+        unless_since: datetime | None = None,
     ) -> Document:
         """Keep a document, and with it the file that it came as: its name and its bytes.
 
         `pages` says how many paragraphs each page has, where there are pages; `notes` say what of the file
-        was not read, each a code and a detail.
+        was not read, each a code and a detail. Returns the one that the same person has brought under the
+        same title `unless_since` that time, if there is one: a form that is sent twice makes one document.
         """
+        digest = sha256(text.encode()).hexdigest()
+        if unless_since:
+            database.take_turns(f"{owner.id} {digest}")
+            same = (cls.owner == owner) & (cls.digest == digest) & (cls.title == title)
+            if twin := cls.select(*_light(cls)).where(same, cls.created_at > unless_since).first():
+                return twin
         document = cls.create(
             owner=owner,
             title=title,
@@ -148,7 +194,7 @@ class Document(Record):
             page_count=len(pages) or None,
             pages=json.dumps(pages) if pages else "",
             notes=json.dumps(notes) if notes else "",
-            digest=sha256(text.encode()).hexdigest(),
+            digest=digest,
         )
         if original:
             Original.insert(document=document, name=original[0], data=original[1]).execute()
@@ -163,6 +209,28 @@ class Document(Record):
     def recent(cls, owner: User, limit: int = 50) -> list[Document]:
         """Return a person's newest documents, without their texts."""
         return list(cls.select(*_light(cls)).where(cls.owner == owner).order_by(cls.id.desc()).limit(limit))
+
+    @classmethod
+    def search(cls, owner: User, question: Question | None, order: Order, limit: int, offset: int) -> Found:
+        """Return a page of a person's documents, all there are or those that a question finds."""
+        orders = {
+            Order.NEWEST: (cls.id.desc(),),
+            Order.OLDEST: (cls.id,),
+            Order.TITLE: (fn.LOWER(cls.title), cls.id),
+            Order.LONGEST: (cls.characters.desc(), cls.id.desc()),
+        }
+        rows, all_ids = cls.select(*_light(cls)), cls.select(cls.id)
+        return _search(cls, rows, all_ids, owner, question, orders.get(order), limit, offset)
+
+    @property
+    def head(self) -> str:
+        """What search takes for its title."""
+        return self.title
+
+    @saving
+    def rename(self, title: str) -> None:
+        """Give the document another title; what was asked before keeps its answer."""
+        Document.update(title=title).where(Document.id == self.id).execute()
 
     @classmethod
     def of(cls, analysis: Analysis) -> Document | None:
@@ -182,6 +250,28 @@ class Document(Record):
     def unread(self) -> list[tuple[str, str]]:
         """What of its file was not read: codes and details."""
         return [tuple(note) for note in json.loads(self.notes)] if self.notes else []
+
+    @property
+    def original(self) -> Original | None:
+        """The file that it came as, without its bytes, or None if that is not kept."""
+        return Original.select(Original.name).where(Original.document == self.id).first()
+
+    def analysed_before(self) -> list[Analysis]:
+        """Return the newest complete analysis of this very text by each recipe and model, without texts.
+
+        It may be of another document of the same person; what answers a question of its own is none.
+        """
+        of_text = (Document.owner == self.owner_id) & (Document.digest == self.digest)
+        done = (Analysis.status == Status.COMPLETE) & (Analysis.question == "")
+        newest = (
+            Analysis.select(fn.MAX(Analysis.id))
+            .join(Document)
+            .where(of_text, done)
+            .group_by(Analysis.recipe, Analysis.model)
+        )
+        return list(
+            Analysis.select(*_light(Analysis)).where(Analysis.id.in_(newest)).order_by(Analysis.id.desc())
+        )
 
     def count_analyses(self) -> tuple[int, int]:
         """Return how many analyses it has, and how many of them have not ended."""
@@ -209,9 +299,19 @@ class Original(Model):
         database = database
         legacy_table_names = False
 
+    @classmethod
+    def of(cls, document: Document) -> Original | None:
+        """Return a document's file with its bytes, or None if it is not kept."""
+        return cls.get_or_none(cls.document == document)
+
 
 class Reading(Record):
-    """A file that is being read into a document, how far that is and how it ended."""
+    """A file that is being read into a document, how far that is and how it ended.
+
+    It is live until it has a document, or a reason why there will be none, or its stop is asked for: of
+    those that end it at once exactly one does. `page` is 0 before its turn; then it is the one that is being
+    read, of as many as `pages` says where the file has pages.
+    """
 
     owner = ForeignKeyField(User, on_delete="CASCADE")
     document = ForeignKeyField(Document, null=True, on_delete="CASCADE")
@@ -223,6 +323,64 @@ class Reading(Record):
     stop_requested = BooleanField(default=False)
     created_at = DateTimeField(default=now)
     heard_at = DateTimeField(default=now, index=True)
+
+    LOST_SECONDS = 15
+    KEPT = timedelta(days=1)
+
+    @classmethod
+    @saving
+    def begin(cls, owner: User, name: str, title: str, page: int, pages: int | None) -> Reading:
+        """Note a file that takes long to read, and forget those that ended a day ago."""
+        cls.delete().where(cls.heard_at < now() - cls.KEPT).execute()
+        return cls.create(owner=owner, name=name, title=title, page=page, pages=pages)
+
+    @classmethod
+    def find(cls, owner: User, id: int) -> Reading | None:
+        """Return a person's reading, or None."""
+        return cls.get_or_none(cls.id == id, cls.owner == owner)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has not ended."""
+        return not (self.document_id or self.reason or self.stop_requested)
+
+    @property
+    def result(self) -> int | None:
+        """The id of the document that it came to."""
+        return self.document_id
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing was heard for so long that the process that reads it must be dead."""
+        return self.is_live and self.heard_at < _ahead(-self.LOST_SECONDS)
+
+    @saving
+    def tell(self, page: int, pages: int | None) -> bool:
+        """Save how far it is, and that it goes on; returns False if it has been ended."""
+        return self._update(page=page, pages=pages, heard_at=now())
+
+    @saving
+    def finish(self, add: Callable[[], Document]) -> Document:
+        """Add the document that it came to, and end with it; raises `Ended`, and adds nothing, if it has."""
+        document = add()
+        if not self._update(document=document):
+            raise Ended
+        return document
+
+    @saving
+    def fail(self, reason: str) -> bool:
+        """End without a document; returns False if it has been ended before."""
+        return self._update(reason=reason)
+
+    @saving
+    def stop(self) -> bool:
+        """End because its person wants so; returns False if it has been ended before."""
+        return self._update(stop_requested=True)
+
+    def _update(self, **fields: Any) -> bool:
+        mine = (Reading.id == self.id) & Reading.document.is_null() & (Reading.reason == "")
+        mine &= ~Reading.stop_requested
+        return bool(Reading.update(**fields).where(mine).execute())
 
 
 class Analysis(Record):
@@ -254,6 +412,7 @@ class Analysis(Record):
     price = DecimalField(max_digits=12, decimal_places=6, null=True)
     continues = ForeignKeyField("self", null=True, on_delete="SET NULL")
     joins_at = IntegerField(null=True)
+    sections = IntegerField(default=1)
 
     class Meta:
         indexes = ((("owner", "request_key"), True),)
@@ -328,6 +487,7 @@ class Analysis(Record):
                 created_at=now(),
                 continues=continues,
                 joins_at=len(text) if continues else None,
+                sections=continues.sections if continues else 1,
                 **(cls._claimed_by(worker, lease_seconds) if worker else {}),
             )
         except IntegrityError:
@@ -335,6 +495,8 @@ class Analysis(Record):
             raise Gone from None
         if text:
             Piece.create(analysis=analysis, position=0, text=text)
+        if continues:
+            Section.copy(continues, analysis)
         return analysis, True
 
     def read(self) -> str:
@@ -365,12 +527,10 @@ class Analysis(Record):
         same &= cls.continues == continues
         # The owner is named twice so that each half has its index: else all that a person ever asked is read.
         mine = cls.owner == owner
-        return (
-            cls._with_document()
-            .where((mine & (cls.request_key == request_key)) | (mine & same))
-            .order_by((cls.request_key == request_key).desc(), cls.id)
-            .first()
-        )
+        found = cls.select(cls.id).where((mine & (cls.request_key == request_key)) | (mine & same))
+        # Every start asks this twice, and nearly all find nothing: naming all columns takes twice as long.
+        id = found.order_by((cls.request_key == request_key).desc(), cls.id).limit(1).scalar()
+        return cls.find(owner, id) if id else None
 
     # Reading
 
@@ -395,6 +555,30 @@ class Analysis(Record):
     def recent(cls, owner: User, limit: int = 50) -> list[Analysis]:
         """Return a person's newest analyses with their documents, without their texts."""
         return list(cls._with_document().where(cls.owner == owner).order_by(cls.id.desc()).limit(limit))
+
+    @classmethod
+    def search(cls, owner: User, question: Question | None, order: Order, limit: int, offset: int) -> Found:
+        """Return a page of a person's analyses with their documents, see `Document.search`.
+
+        A question finds what was asked and what was answered, once that has ended.
+        """
+        orders = {
+            Order.NEWEST: (cls.id.desc(),),
+            Order.OLDEST: (cls.id,),
+            Order.TITLE: (fn.LOWER(Document.title), Document.id, cls.id),
+            Order.LONGEST: (cls.words.desc(), cls.id.desc()),
+        }
+        rows, all_ids = cls._with_document(), cls.select(cls.id)
+        if order is Order.TITLE:
+            # By the documents' index: else SQLite sorts all that a person has.
+            all_ids = Document.select(cls.id).join(cls, JOIN.CROSS)
+            all_ids = all_ids.where(cls.document == Document.id, Document.owner == owner)
+        return _search(cls, rows, all_ids, owner, question, orders.get(order), limit, offset)
+
+    @property
+    def head(self) -> str:
+        """What search takes for its title."""
+        return self.question
 
     @classmethod
     def _with_document(cls) -> Any:
@@ -528,6 +712,21 @@ class Analysis(Record):
     def _ended(cls, id: int, status: Status, **fields: Any) -> Any:
         return cls.update(status=status, ended_at=now(), lease_until=None, **fields).where(cls.id == id)
 
+    @classmethod
+    def is_run_by(cls, worker: str, id: int) -> bool:
+        """Whether it runs in a worker's name; in a write transaction it then does until that is over."""
+        running = (cls.id == id) & (cls.worker == worker) & (cls.status == Status.RUNNING)
+        return bool(list(_locked(cls.select(cls.id).where(running)).tuples()))
+
+    @classmethod
+    @saving
+    def plan(cls, worker: str, id: int, sections: int) -> bool:
+        """Note in how many sections a worker reads the document; false where the analysis is not its own."""
+        is_own = cls.is_run_by(worker, id)
+        if is_own:
+            cls.update(sections=sections).where(cls.id == id).execute()
+        return is_own
+
     @saving
     def delete_one(self) -> None:
         """Delete the analysis, whatever its state."""
@@ -560,6 +759,160 @@ class Piece(Model):
     def forget(cls, id: int) -> None:
         """Delete the pieces of an analysis whose row now has its whole text."""
         cls.delete().where(cls.analysis == id).execute()
+
+
+class Section(Model):
+    """One call of an analysis whose document is longer than the model's window, saved before its text.
+
+    On `level` 0 it reads the document's characters from `start` to `end`, paragraphs `first` to `last`; on
+    each higher one it puts together what the level below has found there. Its part of the answer begins at
+    `position`, with a heading. `stop_reason` is empty until it has ended in order; one that has not and is
+    not the last was given up: what it was to read is read by another.
+    """
+
+    analysis = ForeignKeyField(Analysis, on_delete="CASCADE")
+    position = IntegerField()
+    level = IntegerField(default=0)
+    number = IntegerField()
+    start = IntegerField()
+    end = IntegerField()
+    first = IntegerField()
+    last = IntegerField()
+    stop_reason = CharField(max_length=12, default="")
+
+    class Meta:
+        database = database
+        legacy_table_names = False
+        primary_key = CompositeKey("analysis", "position")
+        without_rowid = True
+
+    @classmethod
+    def of(cls, id: int) -> list[Section]:
+        """Return the calls of an analysis so far, in their order, those too that were not ended."""
+        with connected():
+            return list(cls.select().where(cls.analysis == id).order_by(cls.position))
+
+    @classmethod
+    def latest(cls, id: int) -> tuple[int, int, int] | None:
+        """Return the level and the number of an analysis' newest call, and how many sections there are."""
+        query = cls.select(cls.level, cls.number, Analysis.sections).join(Analysis)
+        with connected():
+            return query.where(cls.analysis == id).order_by(cls.position.desc()).tuples().first()
+
+    @classmethod
+    def copy(cls, continued: Analysis, analysis: Analysis) -> None:
+        """Give an analysis the sections of the one that it continues, whose text it begins with."""
+        fields = [field for field in cls._meta.sorted_fields if field is not cls.analysis]
+        copied = cls.select(analysis.id, *fields).where(cls.analysis == continued)
+        cls.insert_from(copied, [cls.analysis, *fields]).execute()
+
+    @saving
+    def begin(self, worker: str) -> bool:
+        """Save that a worker is about to make this call; false where the analysis is not its own."""
+        is_own = Analysis.is_run_by(worker, self.analysis_id)
+        if is_own:
+            # Of one that was begun here before nothing has come.
+            Section.delete().where(*self._same()).execute()
+            self.save(force_insert=True)
+        return is_own
+
+    @saving
+    def finish(self, worker: str, stop_reason: str) -> bool:
+        """Save that it has ended in order, and why; false where the analysis is not the worker's own."""
+        is_own = Analysis.is_run_by(worker, self.analysis_id)
+        if is_own:
+            Section.update(stop_reason=stop_reason).where(*self._same()).execute()
+            self.stop_reason = stop_reason
+        return is_own
+
+    def _same(self) -> tuple[Any, Any]:
+        return Section.analysis == self.analysis_id, Section.position == self.position
+
+
+class Unsearched(Record):
+    """A text that search does not find yet, or not by its title: the database itself notes what is new."""
+
+    document = ForeignKeyField(Document, null=True, on_delete="CASCADE")
+    analysis = ForeignKeyField(Analysis, null=True, on_delete="CASCADE")
+
+    AT_ONCE = 20_000  # characters, unless a single text has more: what is saved lets nobody run meanwhile
+
+    @classmethod
+    def catch_up(cls, seconds: float) -> bool:
+        """Have search find what it does not find yet, for so long at most; returns whether it finds all.
+
+        Lets others run meanwhile.
+        """
+        until = monotonic() + seconds
+        while batch := cls._next():
+            if monotonic() >= until:
+                return False
+            words = [(words_of_long(head), words_of_long(text)) for *_, head, text in batch]
+            cls._index(batch, words)
+        return True
+
+    @classmethod
+    def _next(cls) -> list[tuple[int, type[Model], int, str, str]]:
+        """Return the oldest: each note, of which table and row, and what that has to be found by."""
+        batch, characters = [], 0
+        with connected():
+            for note in cls.select().order_by(cls.id).limit(20):
+                kind, id = (Document, note.document_id) if note.document_id else (Analysis, note.analysis_id)
+                row = kind.select(kind.id, _head(kind), kind.text).where(kind.id == id).first()
+                if row:
+                    batch.append((note.id, kind, id, row.head, row.text))
+                    characters += len(row.text)
+                if characters >= cls.AT_ONCE:
+                    break
+        # Rows are locked in the order in which a document's deletion takes them.
+        return sorted(batch, key=lambda noted: (noted[1] is Analysis, noted[2]))
+
+    @classmethod
+    @saving
+    def _index(cls, batch: Sequence[Any], words: Sequence[tuple[list[str], list[str]]]) -> None:
+        for (note, kind, id, *_), (head_words, body_words) in zip(batch, words, strict=True):
+            _locked(kind.select(kind.id).where(kind.id == id)).execute()
+            # Its note is gone with what was deleted, and where another process was faster.
+            if cls.delete().where(cls.id == note).execute():
+                database.index(kind._meta.table_name, id, head_words, body_words)
+
+
+def _head(kind: type[Model]) -> Any:
+    return kind.title if kind is Document else kind.question
+
+
+def _search(
+    kind: type[Model],
+    rows: Any,
+    all_ids: Any,
+    owner: User,
+    question: Question | None,
+    order: Any,
+    limit: int,
+    offset: int,
+) -> Found:
+    """Return the page of a person's rows that begins at `offset`; without an `order`, the best come first."""
+    mine = kind.owner == owner
+    if question is None:
+        # The ids alone: an index has them, and a page far behind does not read the rows before it.
+        page = all_ids.where(mine).order_by(*(order or (kind.id.desc(),))).limit(limit).offset(offset)
+        ids = [id for (id,) in page.tuples()]
+        found = _in_order(rows.where(mine), kind, ids)
+        return Found([Hit(row, [(row.head, False)], []) for row in found], kind.select().where(mine).count())
+    scores = database.find(kind._meta.table_name, owner.id, question, ranked=order is None)
+    count, scores = len(scores), scores[:MOST_FOUND]
+    if order is None:
+        best = sorted(scores, key=lambda found: found[1], reverse=True)
+        found = _in_order(rows.where(mine), kind, [id for id, _ in best[offset : offset + limit]])
+    else:
+        any_of = kind.id.in_([id for id, _ in scores])
+        found = list(rows.where(mine, any_of).order_by(*order).limit(limit).offset(offset))
+    hits = [Hit(row, marked(row.head, question), excerpt(row.read() or "", question)) for row in found]
+    return Found(hits, len(scores), is_cut=count > MOST_FOUND)
+
+
+def _in_order(rows: Any, kind: type[Model], ids: list[int]) -> list[Any]:
+    return sorted(rows.where(kind.id.in_(ids)), key=lambda row: ids.index(row.id))
 
 
 def _locked(query: Any, how: str = "") -> Any:

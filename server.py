@@ -324,6 +324,7 @@ def begin(worker: Any) -> None:
 def end(_server: Any, worker: Any) -> None:
     """Interrupt what still runs, however the worker comes to its end, and give back its leases."""
     if analyzer := getattr(worker, "analyzer", None):
+        worker.wsgi.extensions["readings"].drain()
         analyzer.drain(0)
 
 

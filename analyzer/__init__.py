@@ -15,9 +15,12 @@ from gevent.event import Event
 import metrics
 from analyzer import prompt
 from analyzer.channel import Redis, Silence
+from analyzer.estimate import Estimate, estimate
 from analyzer.live import Ended, Notice, Text, Viewer, Wait
 from analyzer.prompt import Recipe, UnknownRecipe
 from analyzer.runner import Limits, Runner
+from analyzer.sections import Budget, Outline, needs
+from analyzer.steps import Steps
 from analyzer.token_log import LeaseLost, TokenLog
 from models import Analysis, Document, Piece, Status, User
 from providers.base import Provider, Unconfigured
@@ -25,7 +28,7 @@ from storage import connected, database, identity
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Analyzer", "Ended", "Limits", "Notice", "Recipe", "Text", "Viewer", "Wait"]
+__all__ = ["Analyzer", "Ended", "Estimate", "Limits", "Notice", "Recipe", "Text", "Viewer", "Wait"]
 
 
 class Analyzer:
@@ -46,6 +49,7 @@ class Analyzer:
         *,
         max_running: int = 200,
         max_output_tokens: int = 4096,
+        context_tokens: int = 0,
         limits: Limits | None = None,
         channel: Redis | Silence | None = None,
     ) -> None:
@@ -54,6 +58,7 @@ class Analyzer:
         self.recipes = recipes
         self.max_running = max_running
         self.max_output_tokens = max_output_tokens
+        self.context_tokens = context_tokens
         self.limits = limits or Limits()
         self.worker = f"{socket.gethostname()[:30]}:{os.getpid()}:{secrets.token_hex(4)}"
         self.channel = channel or Silence(is_up=True)
@@ -153,8 +158,16 @@ class Analyzer:
 
     def window(self, model: str) -> int | None:
         """Return how many tokens one of the models on offer can read, or None when that is not known."""
-        name, _, model = model.partition(":")
-        return self.providers[name].window(model) if name in self.providers else None
+        name, _, asked = model.partition(":")
+        known = self.providers[name].window(asked) if name in self.providers else None
+        return min((size for size in (known, self.context_tokens) if size), default=None)
+
+    def estimate(self, document: Document, text: str, model: str) -> Estimate:
+        """Return what an analysis of a document with this text by one of the models on offer would take."""
+        name, _, asked = model.partition(":")
+        price = self.providers[name].price
+        outline = Outline(text, document.read_pages())
+        return estimate(outline, self._budget(model), lambda usage: price(usage, asked))
 
     def observe(self, id: int, after: int, viewer: Viewer) -> Iterator[Text | Notice | Ended]:
         """Yield an analysis' text from position `after` as it is saved, then its ending; see `TokenLog`."""
@@ -299,7 +312,10 @@ class Analyzer:
         self.log.open(analysis.id, text)
         name, _, model = analysis.model.partition(":")
         provider = self.providers.get(name) or Unconfigured()
-        runner = Runner(analysis.id, provider, model, lambda: self._prompt(analysis), self.log, self.limits)
+        window = self.window(analysis.model)
+        runner = Runner(
+            analysis.id, provider, model, lambda: self._steps(analysis), self.log, self.limits, window
+        )
         self._runners[analysis.id] = runner
         metrics.running.set(len(self._runners))
         runner.start().link(lambda _: self._ended(runner))
@@ -312,18 +328,20 @@ class Analyzer:
             del self._runners[runner.id]
         metrics.running.set(len(self._runners))
 
-    def _prompt(self, analysis: Analysis) -> prompt.Prompt:
+    def _steps(self, analysis: Analysis) -> Steps:
         if analysis.recipe not in self.recipes:
             raise UnknownRecipe(analysis.recipe)
         with connected():
             document = Document.of(analysis)
+            pages = document.read_pages() if document else []
         if document is None:
             raise LeaseLost(analysis.id)
-        recipe = self.recipes[analysis.recipe]
-        answer = self.log.text(analysis.id)
-        return prompt.build(
-            recipe, document.title, document.text, analysis.question, self.max_output_tokens, answer
-        )
+        budget = self._budget(analysis.model, analysis.question)
+        return Steps(analysis, document, pages, self.recipes[analysis.recipe], self.log, budget)
+
+    def _budget(self, model: str, question: str = "") -> Budget:
+        words = needs(prompt.frame(self.recipes.values(), question))
+        return Budget(self.window(model), words, self.max_output_tokens)
 
 
 def _facts(analysis: Analysis) -> dict[str, Any]:

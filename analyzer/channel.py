@@ -62,11 +62,15 @@ class Redis:
 
         Two installations may share a server: the same ids mean other analyses there.
         """
+        # Of the packages that only several processes need.
+        from redis import RedisError
+
+        self._failures = OSError, RedisError
         self.topic = f"precis:{topic}"
         self.name = name
         self._hear = hear
-        self._greenlets = [gevent.spawn(self._send_forever), gevent.spawn(self._listen_forever)]
-        self._greenlets.append(gevent.spawn(self._beat_forever))
+        forever = self._send_forever, self._listen_forever, self._beat_forever
+        self._greenlets = [gevent.spawn(run) for run in forever]
 
     def stop(self) -> None:
         """Hear and tell no more."""
@@ -107,7 +111,7 @@ class Redis:
                 self._news.clear()
                 try:
                     self._flush(client)
-                except Exception as error:
+                except self._failures as error:
                     self._failed(error)
 
     def _flush(self, client: Any) -> None:
@@ -122,7 +126,7 @@ class Redis:
         try:
             with self._client() as client:
                 self._flush(client)
-        except Exception as error:
+        except self._failures as error:
             self._failed(error)
 
     def _listen_forever(self) -> None:
@@ -134,13 +138,18 @@ class Redis:
                     # Its own beat comes more often: in vain means that this connection is dead.
                     while self.is_up or time.monotonic() < until:
                         if message := heard.get_message(timeout=self.PATIENCE_SECONDS):
-                            self._hear_all(json.loads(message["data"]))
+                            self._hear_all(message["data"])
                     raise TimeoutError
-            except Exception as error:
+            except self._failures as error:
                 self._failed(error)
             gevent.sleep(self.BEAT_SECONDS / 2)
 
-    def _hear_all(self, messages: list[list[Any]]) -> None:
+    def _hear_all(self, data: bytes) -> None:
+        try:
+            messages = list(json.loads(data))
+        except (TypeError, ValueError) as error:
+            logger.warning("not understood", exc_info=error)
+            return
         for message in messages:
             if message == ["beat"]:
                 self._heard = time.monotonic()

@@ -14,14 +14,14 @@ from gevent.event import Event
 
 import metrics
 from analyzer.channel import Redis, Silence
-from analyzer.live import Ended, Live, Notice, Wait
+from analyzer.live import Ended, Live, Lives, Notice, Wait
 from models import ENDINGS, Analysis, Status
 
 logger = logging.getLogger(__name__)
 
 
 class Following:
-    """Keeps a process's `lives` up to date that grow elsewhere, and tells of those that grow here."""
+    """Keeps those of a process's lives up to date that grow elsewhere, and tells of those that grow here."""
 
     # Where no channel tells what other processes save, and how often asked for their stops.
     POLL_SECONDS = 0.25
@@ -30,10 +30,10 @@ class Following:
     # For so long the other processes are told without having asked again.
     WATCH_SECONDS = 15.0
 
-    def __init__(self, worker: str, channel: Redis | Silence, lives: dict[int, Live]) -> None:
+    def __init__(self, worker: str, channel: Redis | Silence, lives: Lives) -> None:
         self.worker = worker
         self.channel = channel
-        self.lives = lives
+        self._live = lives
         self.looks = Event()
 
     def hear(self, message: list[Any]) -> None:
@@ -42,7 +42,7 @@ class Following:
         if kind == "watch":
             self._watched(*rest)
             return
-        live = self.lives.get(rest[0])
+        live = self._live.get(rest[0])
         if live is None or not live.is_followed:
             return
         if kind == "text":
@@ -50,9 +50,7 @@ class Following:
             if position > live.position:
                 live.look_at = 0
             elif more := text[live.position - position :]:
-                live.notice = Notice(None) if live.notice.wait else live.notice
-                live.add(more)
-                live.announce()
+                live.grow(more)
                 self._look_later(live, has_news=True)
         elif kind == "wait":
             _, wait, seconds = rest
@@ -69,7 +67,7 @@ class Following:
         if text is None:
             status, text = Analysis.saved(id) or (status, "")
         # Another viewer may have come while it was read.
-        live = self.lives.setdefault(id, Live(is_followed=True))
+        live = self._live.setdefault(id, Live(is_followed=True))
         if live.is_followed:
             self._take_saved(id, live, 0, (status, text))
             self._watch([id])
@@ -84,7 +82,7 @@ class Following:
             self.looks.clear()
             now, is_up = time.monotonic(), self.channel.is_up
             metrics.channel_up.set(is_up)
-            followed = [(id, live) for id, live in self.lives.items() if live.is_followed]
+            followed = self._live.followed
             if is_up and (now - watched_at > self.WATCH_SECONDS / 3 or not was_up):
                 watched_at = now
                 if followed:
@@ -111,9 +109,7 @@ class Following:
 
     def finish(self, id: int, ended: Ended) -> None:
         """Tell all who watch, here and elsewhere, how it ended."""
-        if live := self.lives.pop(id, None):
-            live.ended = ended
-            live.announce()
+        if live := self._live.finish(id, ended):
             self.tell(live, ["look", id])
 
     def _watch(self, ids: list[int]) -> None:
@@ -121,7 +117,7 @@ class Following:
 
     def _watched(self, ids: list[int], watcher: str) -> None:
         for id in ids:
-            live = self.lives.get(id)
+            live = self._live.get(id)
             if live and not live.is_followed and watcher != self.worker:
                 live.watchers[watcher] = time.monotonic() + self.WATCH_SECONDS
                 self.tell_notice(id, live)
@@ -147,7 +143,7 @@ class Following:
 
     def _take_saved(self, id: int, live: Live, before: int, found: tuple[str, str] | None) -> None:
         # While it was read it may have grown, or begun to run here.
-        if not live.is_followed or self.lives.get(id) is not live:
+        if not live.is_followed or self._live.get(id) is not live:
             return
         status, text = found or (None, "")
         if more := text[live.position - before :]:

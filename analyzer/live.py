@@ -5,10 +5,12 @@ from __future__ import annotations
 import bisect
 import sys
 import time
+from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
 
-from gevent.event import Event
+from gevent import get_hub
+from gevent.hub import Waiter
 
 from analyzer.text import Door
 from models import Status
@@ -53,10 +55,11 @@ class Viewer:
     many characters it takes at a time. One that cannot go on elsewhere, `can_return` says, is sent away last.
     """
 
-    __slots__ = ("appetite", "can_return", "has_left", "news", "patience")
+    __slots__ = ("_waiter", "appetite", "can_return", "has_left", "patience")
 
     def __init__(self, patience: float = 10.0, appetite: int = sys.maxsize, can_return: bool = True) -> None:
-        self.news = Event()
+        # An Event with its Timeout costs more than twice as much, and each viewer waits at each tick.
+        self._waiter = Waiter()
         self.patience = patience
         self.appetite = appetite
         self.can_return = can_return
@@ -65,7 +68,21 @@ class Viewer:
     def leave(self) -> None:
         """End its watching at once, from any greenlet."""
         self.has_left = True
-        self.news.set()
+        self.wake()
+
+    def wake(self) -> None:
+        """Let it look for news, from any greenlet."""
+        get_hub().loop.run_callback(self._waiter.switch, True)
+
+    def wait(self) -> bool:
+        """Wait for news, or until its patience ends; returns whether there may be some."""
+        timer = get_hub().loop.timer(self.patience)
+        timer.start(self._waiter.switch, False)
+        try:
+            return bool(self._waiter.get())
+        finally:
+            timer.close()
+            self._waiter.clear()
 
 
 class Live:
@@ -122,6 +139,13 @@ class Live:
         self.unsaved = ""
         self.begun = False
 
+    def grow(self, text: str) -> None:
+        """Take a text that is saved now, tell the viewers, and wait for nothing any more."""
+        if self.notice.wait:
+            self.notice = Notice(None)
+        self.add(text)
+        self.announce()
+
     def add(self, text: str) -> None:
         """Take a text that is saved now."""
         self.starts.append(self.position)
@@ -142,10 +166,65 @@ class Live:
 
     def upto(self, after: int, most: int) -> int:
         """Return where the piece ends that completes `most` characters, or the last one."""
+        if after + most >= self.position:
+            return max(after, self.position)
         index = bisect.bisect_right(self.starts, after + most)
         return max(after, self.starts[index] if index < len(self.starts) else self.position)
 
     def announce(self) -> None:
         """Wake all who watch."""
         for viewer in self.viewers:
-            viewer.news.set()
+            viewer.wake()
+
+
+class Lives(dict[int, Live]):
+    """The analyses that live in this process's memory, by id: those that grow here, and those it follows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_dismissed: Callable[[Viewer], bool] = lambda _: False
+
+    @property
+    def own(self) -> set[int]:
+        """Which grow here."""
+        return {id for id, live in self.items() if not live.is_followed}
+
+    @property
+    def followed(self) -> list[tuple[int, Live]]:
+        """Those that grow elsewhere, or nowhere yet."""
+        return [(id, live) for id, live in self.items() if live.is_followed]
+
+    def open(self, id: int, text: str) -> None:
+        """Let one grow here from a saved text, whether viewers have come before or not."""
+        live = self.get(id)
+        if live is None:
+            self[id] = Live(text)
+        elif live.is_followed:
+            live.adopt(text)
+            live.announce()
+
+    def finish(self, id: int, ended: Ended) -> Live | None:
+        """Tell the viewers how one ended, and forget it; returns it, if it lived here."""
+        if live := self.pop(id, None):
+            live.ended = ended
+            live.announce()
+        return live
+
+    def lose(self, id: int) -> None:
+        """Forget one that somebody else has taken over: its viewers go on with what is saved."""
+        if live := self.pop(id, None):
+            live.is_lost = True
+            live.announce()
+
+    def leave(self, id: int, live: Live, viewer: Viewer) -> None:
+        """Let a viewer go, and with the last one what was only followed."""
+        live.viewers.discard(viewer)
+        if live.is_followed and not live.viewers and self.get(id) is live:
+            del self[id]
+
+    def dismiss(self, everybody: bool) -> None:
+        """Send the viewers away, those too who come from now on; or those only who can return."""
+        self.is_dismissed = lambda viewer: everybody or viewer.can_return
+        for live in self.values():
+            for viewer in filter(self.is_dismissed, live.viewers):
+                viewer.leave()

@@ -1,21 +1,23 @@
-"""The runner: a greenlet that drives one provider's reply into the token log and says how it ended."""
+"""The runner: a greenlet that drives a provider's replies into the token log and says how that ended."""
 
 from __future__ import annotations
 
 import logging
 import random
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import gevent
 
 import metrics
+from analyzer.bill import Bill, tokens_in
 from analyzer.live import Wait
 from analyzer.prompt import UnknownRecipe
+from analyzer.steps import Step
 from analyzer.token_log import LeaseLost, TokenLog
 from models import Analysis, Status
 from providers.base import (
@@ -30,8 +32,6 @@ from providers.base import (
     StopReason,
     TooLong,
     Unreachable,
-    Usage,
-    estimate_tokens,
 )
 from storage import StorageError, StorageFull
 
@@ -84,10 +84,10 @@ class _Interrupt(BaseException):
 
 
 class Runner:
-    """Runs one claimed analysis to its ending.
+    """Runs one claimed analysis to its ending, one step after the other: each is one call.
 
-    Its provider is asked again, at most twice, only while no text has come, and only where it said that it
-    was busy, could not be reached or stayed silent: what has begun to answer is never asked twice.
+    A call is made again, at most twice, only while no text of it has come, and only where the provider said
+    that it was busy, could not be reached or stayed silent: what has begun to answer is never asked twice.
     """
 
     RETRIES = 2
@@ -106,18 +106,25 @@ class Runner:
         id: int,
         provider: Provider,
         model: str,
-        prompt: Callable[[], Prompt],
+        steps: Callable[[], Iterable[Step]],
         token_log: TokenLog,
         limits: Limits,
+        window: int | None,
     ) -> None:
         self.id = id
         self.provider = provider
         self.model = model
-        self.prompt = prompt
+        self.steps = steps
         self.log = token_log
         self.limits = limits
-        self._calls = 0
-        self._characters = 0
+        self.window = window
+        self._bill = Bill(provider, model)
+        self._calls = 0  # in all, and of this step
+        self._tries = 0
+        self._characters = 0  # of this step
+        self._has_text = False
+        self._heading = ""  # that is still to be written
+        self._begins_at = 0  # where this step's text begins in the answer
         self._asked: Prompt | None = None
         self._reply: Reply | None = None
         self._due = time.monotonic() + self.STEP_SECONDS
@@ -152,13 +159,13 @@ class Runner:
         self.has_finished = True
 
     def _run(self) -> None:
-        self._started = time.monotonic()
+        began = self._started = time.monotonic()
         logger.info("started", extra={"analysis": self.id})
         still_waiting = gevent.get_hub().loop.timer(self.STILL_WAITING_SECONDS)
         still_waiting.start(self._say_still_waiting)
         failure: Exception | None = None
         try:
-            status = self._ask_until_answered()
+            status = self._take_steps()
         except _Interrupt as interrupt:
             status = interrupt.status
             metrics.cancel_seconds.observe(time.monotonic() - interrupt.asked_at)
@@ -166,24 +173,64 @@ class Runner:
             logger.warning("lost its lease", extra={"analysis": self.id})
             return
         except Exception as error:
-            has_text = self._characters and not isinstance(error, Empty)
+            has_text = self._has_text or (self._characters and not isinstance(error, Empty))
             status, failure = Status.INCOMPLETE if has_text else Status.FAILED, error
         finally:
             still_waiting.close()
-        self._end(status, failure)
+        self._end(status, failure, began)
 
     # Asking
 
-    def _ask_until_answered(self) -> Status:
-        self._asked = self.prompt()
-        self._refuse_too_long(self._asked)
+    def _take_steps(self) -> Status:
+        status = Status.COMPLETE
+        for step in self.steps():
+            status = self._take(step)
+            if status is Status.DECLINED:
+                # What was put together without one section would seem to be about the whole.
+                return status
+            step.stop_reason = StopReason.LENGTH if status is Status.CUT else StopReason.END
+        return status
+
+    def _take(self, step: Step) -> Status:
+        """Make one step's call and add it to the bill; returns what its terminal marker means."""
+        self._started = time.monotonic()
+        self._asked, self._reply = step.prompt, None
+        self._tries = self._characters = 0
+        self._refuse_too_long(step.prompt)
+        if self._interrupt:
+            # No heading for what is never asked.
+            raise self._interrupt
+        self._begin_part(step)
+        status = self._ask_until_answered(step.prompt)
+        self._settle()
+        self._has_text = self._has_text or self._characters > 0
+        return status
+
+    def _begin_part(self, step: Step) -> None:
+        """Write the step's heading, or keep it for the first text: alone it would seem to be an answer."""
+        self._heading = step.heading
+        text = self.log.text(self.id)
+        self._begins_at = len(text) + len(step.heading) - len(step.prompt.answer)
+        if text and self._heading:
+            self.log.append(self.id, self._heading)
+            self._heading = ""
+
+    def _settle(self, failure: Exception | None = None) -> None:
+        """Put what was asked last on the bill."""
+        if self._asked:
+            text = self.log.text(self.id)[self._begins_at + len(self._asked.answer) :]
+            self._bill.add(self._asked, self._reply, text, failure)
+        self._asked = None
+
+    def _ask_until_answered(self, prompt: Prompt) -> Status:
         while True:
             if self._interrupt:
                 raise self._interrupt
             self._calls += 1
+            self._tries += 1
             try:
                 with metrics.Call(self.provider.name, self.model) as call:
-                    return self._answer(self._asked, call)
+                    return self._answer(prompt, call)
             except (Busy, Unreachable, Silent) as failure:
                 pause = self._pause_after(failure)
                 facts = {"analysis": self.id, "pause": round(pause, 1)}
@@ -197,20 +244,19 @@ class Runner:
 
     def _refuse_too_long(self, prompt: Prompt) -> None:
         """Spare a call whose prompt cannot fit, by a generous estimate; in doubt the provider decides."""
-        window = self.provider.window(self.model)
-        if window and _tokens_in(prompt) * 0.75 > window:
+        if self.window and tokens_in(prompt) * 0.75 > self.window:
             raise TooLong
 
     def _pause_after(self, failure: Busy | Unreachable | Silent) -> float:
         """Return how many seconds to wait before the provider is asked again, or raise the failure."""
         tries = 1 if isinstance(failure, Silent) else self.RETRIES
         has_begun = self._characters or (self._reply and self._reply.is_thinking)
-        if has_begun or self._calls > tries:
+        if has_begun or self._tries > tries:
             raise failure
         asked_for = getattr(failure, "retry_after", None)
         if asked_for is not None and asked_for > self.LONGEST_RETRY_AFTER:
             raise failure
-        pause = self.PAUSES[self._calls - 1] if asked_for is None else max(asked_for, 0.1)
+        pause = self.PAUSES[self._tries - 1] if asked_for is None else max(asked_for, 0.1)
         # Apart, so that those who were refused together do not come together, and never too early.
         pause *= random.uniform(1, 1.25)  # noqa: S311
         if time.monotonic() + pause > self._started + self.limits.total:
@@ -225,7 +271,8 @@ class Runner:
             for text in texts:
                 if not self._characters:
                     call.has_text()
-                self.log.append(self.id, text)
+                self.log.append(self.id, self._heading + text)
+                self._heading = ""
                 self._characters += len(text)
                 if self._characters > most:
                     return Status.CUT
@@ -233,7 +280,7 @@ class Runner:
             raise Broken("no stop reason")
         status = BY_STOP_REASON[reply.stop_reason]
         # One that continues an answer may find nothing to add to it; a refusal may be without words.
-        if status is not Status.DECLINED and not self.log.text(self.id).strip():
+        if status is not Status.DECLINED and not self.log.text(self.id)[self._begins_at :].strip():
             raise Empty
         return status
 
@@ -288,11 +335,12 @@ class Runner:
 
     # Ending
 
-    def _end(self, status: Status, failure: Exception | None) -> None:
+    def _end(self, status: Status, failure: Exception | None, began: float) -> None:
         if failure and not isinstance(failure, KNOWN):
             logger.error("a fault of our own", exc_info=failure, extra={"analysis": self.id})
         try:
-            fields = {"status": status, **self._outcome(failure), **self._spent(failure)}
+            self._settle(failure)
+            fields = {"status": status, **self._outcome(failure), **self._bill.fields}
             fields = self._save_ending(fields)
         except LeaseLost:
             logger.warning("lost its lease", extra={"analysis": self.id})
@@ -301,7 +349,7 @@ class Runner:
         usage = fields.get("input_tokens"), fields.get("output_tokens")
         metrics.spent(self.provider.name, self.model, *usage)
         level = logging.ERROR if isinstance(failure, GRAVE) else logging.WARNING if failure else logging.INFO
-        seconds = round(time.monotonic() - self._started, 3)
+        seconds = round(time.monotonic() - began, 3)
         extra = {"analysis": self.id, "reference": Analysis.reference_of(self.id), "calls": self._calls}
         logger.log(level, "ended", extra=extra | {"seconds": seconds} | fields)
 
@@ -333,29 +381,3 @@ class Runner:
             "stop_reason": (reply.stop_reason if reply else None) or "",
             "provider_request_id": (request_id or "")[:200],
         }
-
-    def _spent(self, failure: Exception | None) -> dict[str, Any]:
-        """Return the tokens of the call and their price; an estimate where the provider did not tell."""
-        if isinstance(failure, TooLong) and self._asked:
-            return {"input_tokens": _tokens_in(self._asked), "usage_is_estimate": True}
-        refused = isinstance(failure, ProviderError) and not isinstance(failure, Broken)
-        if self._reply is None or self._asked is None or (refused and not self._characters):
-            return {}
-        told = self._reply.usage
-        usage = told or Usage(_tokens_in(self._asked), 0)
-        # Without its terminal marker a reply has told at most what it began with.
-        is_estimate = told is None or self._reply.stop_reason is None
-        if is_estimate:
-            text = self.log.text(self.id)[len(self._asked.answer) :]
-            usage = replace(usage, output=max(usage.output, estimate_tokens(text)))
-        return {
-            "input_tokens": usage.input,
-            "output_tokens": usage.output,
-            "cached_tokens": usage.cached,
-            "usage_is_estimate": is_estimate,
-            "price": self.provider.price(usage, self.model),
-        }
-
-
-def _tokens_in(prompt: Prompt) -> int:
-    return sum(map(estimate_tokens, (prompt.instructions, prompt.document, prompt.request, prompt.answer)))

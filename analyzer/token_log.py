@@ -17,7 +17,7 @@ from gevent.event import AsyncResult, Event
 import metrics
 from analyzer.channel import Redis, Silence
 from analyzer.following import Following
-from analyzer.live import Ended, Live, Notice, Text, Viewer, Wait
+from analyzer.live import Ended, Live, Lives, Notice, Text, Viewer, Wait
 from models import ENDINGS, Analysis, Status
 from storage import StorageError, database
 
@@ -68,13 +68,12 @@ class TokenLog:
         self.worker = worker
         self.channel = channel
         self._stop = stop
-        self._live: dict[int, Live] = {}
+        self._live = Lives()
         self._batch = _Batch()
         self._saved: list[_Batch] = []
         self._pending = Event()
         self._urgent = Event()
         self.following = Following(worker, channel, self._live)
-        self._is_dismissed: Callable[[Viewer], bool] = lambda _: False
 
     def start(self) -> None:
         """Begin to commit and to follow, in greenlets of its own."""
@@ -94,12 +93,7 @@ class TokenLog:
 
     def open(self, id: int, text: str = "") -> None:
         """Prepare for an analysis that will grow here from a saved text; viewers may come from now on."""
-        live = self._live.get(id)
-        if live is None:
-            self._live[id] = Live(text)
-        elif live.is_followed:
-            live.adopt(text)
-            live.announce()
+        self._live.open(id, text)
 
     def notify(self, id: int, wait: Wait | None, seconds: float = 0.0) -> None:
         """Tell the viewers what an analysis waits for, and for how long; its next text takes that back."""
@@ -173,8 +167,7 @@ class TokenLog:
         try:
             notice = None
             is_first = True
-            while is_first or not (viewer.has_left or self._is_dismissed(viewer)):
-                viewer.news.clear()
+            while is_first or not (viewer.has_left or self._live.is_dismissed(viewer)):
                 upto = live.upto(after, viewer.appetite)
                 if is_first or upto > after:
                     is_first = False
@@ -190,19 +183,14 @@ class TokenLog:
                 elif live.is_lost:
                     yield from self.observe(id, after, viewer)
                     return
-                elif not viewer.news.wait(viewer.patience):
+                elif not viewer.wait():
                     yield Text(after, "")
         finally:
-            live.viewers.discard(viewer)
-            if live.is_followed and not live.viewers and self._live.get(id) is live:
-                del self._live[id]
+            self._live.leave(id, live, viewer)
 
     def dismiss(self, everybody: bool = True) -> None:
         """Send the viewers away, those too who come from now on; or those only who can return."""
-        self._is_dismissed = lambda viewer: everybody or viewer.can_return
-        for live in self._live.values():
-            for viewer in filter(self._is_dismissed, live.viewers):
-                viewer.leave()
+        self._live.dismiss(everybody)
 
     # Committing
 
@@ -266,7 +254,7 @@ class TokenLog:
 
     def _commit(self, lease_seconds: float | None) -> None:
         batch, self._batch = self._batch, _Batch()
-        owned = {id for id, live in self._live.items() if not live.is_followed}
+        owned = self._live.own
         try:
             database.reserve()
             with metrics.commit_seconds.time():
@@ -295,15 +283,12 @@ class TokenLog:
         self._saved.append(batch)
         for id, _, text in batch.pieces:
             if id in batch.held and (live := self._live.get(id)):
-                if live.notice.wait:
-                    live.notice = Notice(None)
                 position = live.position
-                live.add(text)
-                live.announce()
+                live.grow(text)
                 if live.watchers:
                     self.following.tell(live, ["text", id, position, text])
         for id in owned - batch.held.keys():
-            self._lose(id)
+            self._live.lose(id)
             self._stop(id)
         for id in (id for id, is_to_stop in batch.held.items() if is_to_stop):
             self._stop(id)
@@ -325,9 +310,3 @@ class TokenLog:
             except Exception as error:
                 logger.exception("cannot be saved", extra={"analysis": id})
                 batch.failed[id] = error
-
-    def _lose(self, id: int) -> None:
-        # Whoever has taken it over has ended it, or will: its viewers go on with what is saved.
-        if live := self._live.pop(id, None):
-            live.is_lost = True
-            live.announce()

@@ -116,10 +116,8 @@ def look_seconds():
 
 def main():
     parser = report.parser(__doc__)
-    parser.add_argument("--analyses", type=int, nargs="+", default=COUNTS)
-    arguments = parser.parse_args()
-    with rig.Provider() as provider:
-        report.tell(run(provider, arguments.analyses), COLUMNS, arguments.keep)
+    parser.add_argument("--analyses", dest="counts", type=int, nargs="+", default=COUNTS)
+    report.run(parser, run, COLUMNS)
 
 
 if __name__ == "__main__":

@@ -38,10 +38,8 @@ def run(provider, lengths=LENGTHS):
 
 def main():
     parser = report.parser(__doc__)
-    parser.add_argument("--tokens", type=int, nargs="+", default=LENGTHS)
-    arguments = parser.parse_args()
-    with rig.Provider() as provider:
-        report.tell(run(provider, arguments.tokens), COLUMNS, arguments.keep)
+    parser.add_argument("--tokens", dest="lengths", type=int, nargs="+", default=LENGTHS)
+    report.run(parser, run, COLUMNS)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ import gevent  # noqa: E402
 from gevent.subprocess import PIPE, Popen  # noqa: E402
 
 from bench import rig  # noqa: E402
+from tests.nginx import default_nginx, make_authority, shipped_nginx  # noqa: E402
 from tests.precis import Precis  # noqa: E402
-from tests.test_nginx import default_nginx, make_authority, shipped_nginx  # noqa: E402
 
 RATE = 50
 STAMP = re.compile(rb"[^0-9]([0-9]+)t([0-9]{7})")

@@ -29,6 +29,14 @@ def parser(description):
     return parser
 
 
+def run(parser, measure, columns):
+    """Do what a command line says: `measure` is told of each option by its name, and yields the figures."""
+    arguments = vars(parser.parse_args())
+    keep = arguments.pop("keep")
+    with rig.Provider() as provider:
+        tell(measure(provider, **arguments), columns, keep)
+
+
 def tell(figures, columns, keep):
     """Print figures line by line as they come, and keep them if that is asked."""
     load = os.getloadavg()[0]

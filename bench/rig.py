@@ -278,6 +278,7 @@ def measure(server, provider, *, streams, tokens=300, rate=50, viewers=1, ramp=2
         late_p50=at(found["latencies"], 0.5),
         late_p95=at(found["latencies"], 0.95),
         late_p99=at(found["latencies"], 0.99),
+        late_max=at(found["latencies"], 1),
         page_p50=at(found["pages"], 0.5),
         page_p95=at(found["pages"], 0.95),
         memory=max(0, most.memory - idle) / (streams * viewers) / 1000,

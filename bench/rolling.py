@@ -28,11 +28,11 @@ import httpx2  # noqa: E402
 from gevent.event import Event  # noqa: E402
 
 from bench import rig  # noqa: E402
+from tests.nginx import make_authority, shipped_nginx  # noqa: E402
 from tests.page import Page, events, text_of  # noqa: E402
 from tests.precis import Precis  # noqa: E402
 from tests.prose import answer  # noqa: E402
 from tests.scale import Scale, environment  # noqa: E402
-from tests.test_nginx import make_authority, shipped_nginx  # noqa: E402
 
 DOCUMENT = "Terms\n\nPay by March."
 SHORT = "openai:short"

@@ -50,36 +50,38 @@ class Scaled(rig.PrecisServer):
 
 
 @contextmanager
-def one_on_sqlite(provider, scale, cores):
-    with rig.precis(provider) as server:
-        for pid in server.pids():
-            os.sched_setaffinity(pid, cores)
-        server.beside, server.measure = {}, partial(Scaled.measure, server)
-        server.name = f"SQLite, 1 process{'' if len(cores) == 1 else ', both cores'}"
-        yield server
+def on_sqlite(provider, scale, cores, name):
+    with started(provider, cores) as precis:
+        yield Scaled(precis, name, (), ())
 
 
 @contextmanager
-def on_postgresql(provider, scale, cores, name, workers=1, apart=False):
-    settings = rig.SETTINGS | environment(scale.create())
-    roles = ("web", "worker") if apart else ("all",)
+def on_postgresql(provider, scale, cores, name, workers=1, roles=("all",)):
+    place = environment(scale.create()) | {"PRECIS_WORKERS": str(workers)}
     with ExitStack() as stack:
-        running = []
-        for role in roles:
-            folder = stack.enter_context(tempfile.TemporaryDirectory())
-            more = {"PRECIS_ROLE": role, "PRECIS_WORKERS": str(workers)}
-            precis = stack.enter_context(Precis(folder, provider, **settings, **more))
-            with rig.pinned(*cores):
-                running.append(precis.start())
-        yield Scaled(running[0], name, running[1:], (scale.postgresql, scale.redis))
+        first, *others = (
+            stack.enter_context(started(provider, cores, **place, PRECIS_ROLE=role)) for role in roles
+        )
+        yield Scaled(first, name, others, (scale.postgresql, scale.redis))
+
+
+@contextmanager
+def started(provider, cores, **settings):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Precis(folder, provider, **rig.SETTINGS, **settings) as precis,
+    ):
+        with rig.pinned(*cores):
+            precis.start()
+        yield precis
 
 
 ONE = {rig.SERVER_CORE}
 SERVERS = {
-    "sqlite": partial(one_on_sqlite, cores=ONE),
+    "sqlite": partial(on_sqlite, cores=ONE, name="SQLite, 1 process"),
     "one": partial(on_postgresql, cores=ONE, name="PostgreSQL, 1 process"),
-    "apart": partial(on_postgresql, cores=ONE, name="PostgreSQL, web + worker", apart=True),
-    "sqlite-both": partial(one_on_sqlite, cores=CORES),
+    "apart": partial(on_postgresql, cores=ONE, name="PostgreSQL, web + worker", roles=("web", "worker")),
+    "sqlite-both": partial(on_sqlite, cores=CORES, name="SQLite, 1 process, both cores"),
     "two": partial(on_postgresql, cores=CORES, name="PostgreSQL, 2 processes", workers=2),
     "four": partial(on_postgresql, cores=CORES, name="PostgreSQL, 4 processes", workers=4),
 }
@@ -88,17 +90,13 @@ SERVERS = {
 @contextmanager
 def shared():
     """Serve PostgreSQL and Redis, on the core of those who drive."""
-    with rig.pinned(rig.DRIVER_CORE):
-        scale = Scale()
-        scale.__enter__()
-    try:
-        # As it is in earnest: the tests do without.
-        scale.postgresql.stop()
+    with ExitStack() as stack:
         with rig.pinned(rig.DRIVER_CORE):
+            scale = stack.enter_context(Scale())
+            # As it is in earnest: the tests do without.
+            scale.postgresql.stop()
             scale.postgresql.start("-c", "fsync=on", "-c", "full_page_writes=on", "-c", "autovacuum=on")
         yield scale
-    finally:
-        scale.__exit__()
 
 
 @contextmanager
@@ -119,11 +117,9 @@ def run(provider, servers=SERVERS, counts=COUNTS):
 
 def main():
     parser = report.parser(__doc__)
-    parser.add_argument("--streams", type=int, nargs="+", default=COUNTS)
+    parser.add_argument("--streams", dest="counts", type=int, nargs="+", default=COUNTS)
     parser.add_argument("--servers", nargs="+", choices=SERVERS, default=list(SERVERS))
-    arguments = parser.parse_args()
-    with rig.Provider() as provider:
-        report.tell(run(provider, arguments.servers, arguments.streams), COLUMNS, arguments.keep)
+    report.run(parser, run, COLUMNS)
 
 
 if __name__ == "__main__":

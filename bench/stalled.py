@@ -18,7 +18,7 @@ import subprocess  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
-from contextlib import ExitStack  # noqa: E402
+from contextlib import ExitStack, contextmanager  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import NamedTuple  # noqa: E402
 
@@ -46,7 +46,17 @@ class Launched(Precis):
 
     def __init__(self, folder, provider, lines, **settings):
         super().__init__(folder, provider, **settings)
+        self.provider = provider
         self.lines = lines
+
+    @contextmanager
+    def lent(self):
+        """Lend it to a test: its provider is as new, and nothing runs any more when it comes back."""
+        self.provider.reset()
+        yield
+        for (id,) in self.rows("SELECT id FROM analysis WHERE status = 'running'"):
+            httpx2.post(f"{self.url}/analyses/{id}/cancellation")
+        self.provider.wait(open=0)
 
     def launch(self, **settings):
         """Start a process without waiting for it."""

@@ -31,11 +31,9 @@ def run(provider, counts=COUNTS, tokens=TOKENS):
 
 def main():
     parser = report.parser(__doc__)
-    parser.add_argument("--viewers", type=int, nargs="+", default=COUNTS)
+    parser.add_argument("--viewers", dest="counts", type=int, nargs="+", default=COUNTS)
     parser.add_argument("--tokens", type=int, default=TOKENS)
-    arguments = parser.parse_args()
-    with rig.Provider() as provider:
-        report.tell(run(provider, arguments.viewers, arguments.tokens), COLUMNS, arguments.keep)
+    report.run(parser, run, COLUMNS)
 
 
 if __name__ == "__main__":

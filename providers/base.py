@@ -31,6 +31,8 @@ class Prompt:
     `title`, `paragraphs` (number = index + 1), `recipe` and `question` are the same in parts, for a
     provider that reads the document itself. `answer` is what has been answered already: the reply goes on
     exactly where it ends and repeats nothing of it; an empty or blank one has nothing to go on from.
+    Of a longer document it is one `section`, in words, whose paragraphs have those `numbers`; or no document
+    but the `findings` about its sections.
     """
 
     instructions: str
@@ -42,6 +44,9 @@ class Prompt:
     question: str = ""
     max_output_tokens: int = 4096
     answer: str = ""
+    section: str = ""
+    numbers: range | None = None
+    findings: tuple[str, ...] = ()
 
 
 # The last turn to a model whose answer broke off.

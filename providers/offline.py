@@ -13,6 +13,7 @@ from itertools import chain
 
 from providers.base import Broken, Prompt, Provider, Reply, StopReason, Usage
 from providers.extract.document import Document
+from providers.extract.quoting import quoted
 from providers.extract.recipes import Steps, write
 
 DEFAULT_MODEL = "extractive"
@@ -49,9 +50,12 @@ class _ExtractiveReply(Reply):
         self._closed = False
 
     def __iter__(self) -> Generator[str, None, None]:
-        document = Document(self._prompt.paragraphs)
+        document = _material(self._prompt)
         written = work = 0
-        extract: Iterable[str | int] = chain([LABEL], write(document, self._prompt))
+        extract: Iterable[str | int] = write(document, self._prompt)
+        # Once at the top of an answer is enough, and once where its sections are put together.
+        if not self._prompt.section or document.numbers[:1] == range(1, 2):
+            extract = chain([LABEL], extract)
         if self._prompt.answer.strip():
             extract = _after(self._prompt.answer, extract)
         # The closing 0 is work for nobody: a reply closed after its last text must not seem whole.
@@ -74,6 +78,14 @@ class _ExtractiveReply(Reply):
 
     def close(self) -> None:
         self._closed = True
+
+
+def _material(prompt: Prompt) -> Document:
+    """Return what is read: the document, a section of it, or the sentences found in its sections."""
+    if not prompt.findings:
+        return Document(prompt.paragraphs, numbers=prompt.numbers)
+    found = sorted(set(chain.from_iterable(map(quoted, prompt.findings))))
+    return Document([text for _, text in found], numbers=[number for number, _ in found])
 
 
 def _after(answer: str, extract: Iterable[str | int]) -> Steps:

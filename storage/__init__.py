@@ -17,7 +17,7 @@ from peewee import DatabaseError, DatabaseProxy, DataError, IntegrityError
 from playhouse import migrations
 
 from storage import schema
-from storage.errors import DatabaseRefused, Reason, StorageError, StorageFull
+from storage.errors import NEEDS_MORE, DatabaseRefused, Reason, StorageError, StorageFull
 
 __all__ = [
     "DatabaseRefused",
@@ -51,9 +51,7 @@ def connect(url: str) -> None:
         try:
             from storage.postgresql import PostgreSQL as Database  # type: ignore[assignment]
         except ImportError:
-            raise DatabaseRefused(
-                "PostgreSQL needs more packages: pip install --require-hashes -r requirements-scale.txt"
-            ) from None
+            raise DatabaseRefused(f"PostgreSQL {NEEDS_MORE}") from None
     database.initialize(Database(url))
 
 

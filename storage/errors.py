@@ -7,6 +7,8 @@ DatabaseRefused       it cannot be served at all
 
 from enum import Enum, auto
 
+NEEDS_MORE = "needs more packages: pip install --require-hashes -r requirements-scale.txt"
+
 
 class StorageError(Exception):
     """The database could not be written or read; the message is its own first reason."""

@@ -16,6 +16,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from storage.errors import DatabaseRefused, Reason
 from storage.schema import unknown
+from storage.search import TextSearch
 
 MOST_CONNECTIONS = 10
 CONNECT_SECONDS = 3.0
@@ -63,7 +64,7 @@ class Connection(psycopg.Connection[Any]):
             raise
 
 
-class PostgreSQL(PostgresqlDatabase):
+class PostgreSQL(TextSearch, PostgresqlDatabase):
     """A PostgreSQL database, which any number of processes share."""
 
     is_shared = True

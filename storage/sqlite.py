@@ -11,18 +11,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+import gevent
 from peewee import __exception_wrapper__  # type: ignore[attr-defined]
 from playhouse.pool import PooledSqliteDatabase
 
 from storage.errors import DatabaseRefused, Reason
 from storage.schema import unknown
+from storage.search import FTS5
 
 LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
-class SQLite(PooledSqliteDatabase):
+class SQLite(FTS5, PooledSqliteDatabase):
     """A SQLite file, which is made if it is not there; one process serves it."""
 
     is_shared = False
@@ -69,6 +71,16 @@ class SQLite(PooledSqliteDatabase):
 
     def take_turns(self, *names: str) -> None:
         """A transaction that writes has its turn."""
+
+    def read_aside(self, query: str, values: Sequence[object]) -> list[Any]:
+        """Run a query that may take long in a thread, where nobody waits for it but who asks."""
+
+        def read() -> list[Any]:
+            with __exception_wrapper__, closing(open_file(self.file)) as connection:
+                return connection.execute(query, values).fetchall()
+
+        found: list[Any] = gevent.get_hub().threadpool.apply(read)
+        return found
 
     def hold(self, patience_seconds: float) -> IO[str]:
         """See `hold`."""

@@ -12,7 +12,7 @@ import pytest
 import app
 import check
 import config
-from check import OK, WARNING, WRONG
+from findings import OK, WARNING, WRONG
 from tests.precis import ROOT, free_port
 
 
@@ -132,6 +132,11 @@ def test_all_settings_that_cannot_be_are_named_at_once(examine):
 )
 def test_without_a_sign_in_only_this_machine_may_reach_it(examine, settings, level):
     assert found(examine(**settings), "It listens at ") == level
+
+
+def test_of_what_a_unit_hands_it_no_more_is_said_than_is_known(examine):
+    known = "It listens at 127.0.0.1:8000, which only this machine reaches, "
+    assert examine()[f"{known}unless its unit names a port or holds a socket."] == OK
 
 
 def test_a_worker_may_be_reached_because_it_shows_no_pages(shared):

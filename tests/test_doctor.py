@@ -11,9 +11,10 @@ import pytest
 
 import doctor
 from bench.stalled import Launched
+from findings import OK
+from tests.nginx import authority, nginx, nginx_version, openssl, shipped_nginx, sign
 from tests.precis import ROOT, Precis, free_port
 from tests.proxy import Proxy
-from tests.test_nginx import authority, nginx, nginx_version, openssl, shipped_nginx, sign
 
 __all__ = ["authority"]
 
@@ -318,5 +319,5 @@ def test_one_that_has_no_place_left(tmp_path):
 def test_the_documentation_says_what_the_doctor_says():
     told = (ROOT / "docs/proxies.md").read_text()
     for level, sentence in doctor.FINDINGS.values():
-        if level != doctor.OK:
+        if level != OK:
             assert f"| {level} | {sentence.replace('{', '*').replace('}', '*')} |" in told

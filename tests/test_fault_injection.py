@@ -269,7 +269,7 @@ def run_for_each(fault, analyzer, client, provider, model, error, lasting=1, lea
     while has_struck:
         nth += 1
         provider.reset()
-        provider.script(text=TEXT, rate=2000)
+        provider.script(text=TEXT, rate=500)
         fault.arm(nth, error, lasting)
         with gevent.Timeout(20, TimeoutError(f"operation {nth}")):
             statuses, page = main_job(client, model)

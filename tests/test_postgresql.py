@@ -58,6 +58,15 @@ def test_a_kept_connection_that_broke_is_taken_anew(database, scale):
         assert write() == (2,)
 
 
+def test_a_connection_that_the_server_closed_while_it_was_idle_is_not_handed_out(database, scale):
+    for _ in range(3):
+        with storage.connected():
+            database.execute_sql("SELECT 1")
+        assert scale.postgresql.cut(database.where.rpartition("/")[2])
+        with storage.connected():
+            assert database.execute_sql("SELECT 2").fetchone() == (2,)
+
+
 def test_a_greenlet_that_is_killed_while_it_saves_is_dead(database):
     @storage.saving
     def write():

@@ -75,6 +75,38 @@ def test_a_viewer_without_a_long_open_block_hardly_rests():
     assert shared.rests_until - time.monotonic() < 0.05
 
 
+def test_a_message_that_one_viewer_got_rests_for_that_viewer_and_not_for_the_others():
+    shared = Rendering(1, 3, now())
+    shared.feed(Text(4, "One "))
+    shared.message(None)
+    shared.feed(Text(8, "One two "))
+    assert not shared.is_due(4, shared.rests_until - 0.001)
+    assert shared.is_due(4, shared.rests_until)
+    shared.message(4)
+    assert shared.is_due(4, shared.rests_until - 0.001)
+    shared.feed(Text(14, "One two three."))
+    assert shared.is_due(4, shared.rests_until - 0.001)
+    assert not shared.is_due(8, shared.rests_until - 0.001)
+    assert shared.is_due(8, shared.rests_until)
+
+
+def test_all_who_watch_get_a_message_before_any_of_them_gets_the_next(
+    analyzer, client, document, monkeypatch
+):
+    monkeypatch.setattr(rendering, "BYTES_PER_SECOND", 0.001)
+    writer = Writer(analyzer, document)
+    viewers = [stream(client, writer.path) for _ in range(3)]
+    flushes = [viewer.iter_encoded() for viewer in viewers]
+    for _ in range(2):
+        # The opening, and the snapshot without text, after which nothing rests.
+        assert all(next(frames) for frames in flushes)
+    writer.write("One ")
+    with gevent.Timeout(5):
+        assert [events(next(frames))[0].id for frames in flushes] == ["4"] * 3
+    for viewer in viewers:
+        viewer.close()
+
+
 def test_text_that_rested_at_the_end_is_still_sent(analyzer, client, document, monkeypatch):
     monkeypatch.setattr(rendering, "BYTES_PER_SECOND", 0.001)
     writer = Writer(analyzer, document).write("One ")

@@ -16,7 +16,7 @@ import pytest
 from bench.rolling import SHORT, installation, roll
 from tests.page import Page
 from tests.prose import answer
-from tests.test_server import DOCUMENT, connect, read_until, wait_until
+from tests.test_server import DOCUMENT, begin, connect, read_until, wait_until, watching
 
 LONG = "openai:long"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -205,9 +205,7 @@ def test_what_is_asked_for_at_the_last_moment_runs(precis, provider):
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
 def test_asked_again_to_end_it_ends_at_once_and_gives_its_leases_back(precis, provider, how):
     provider.script(text=answer(40), rate=30)
-    precis.settings["PRECIS_GRACE_SECONDS"] = "300"
-    precis.start()
-    analysis = precis.ask(precis.bring(DOCUMENT))
+    analysis = begin(precis, PRECIS_GRACE_SECONDS="300")
     wait_until(lambda: precis.stored(analysis))
     worker = precis.beside.process
     worker.send_signal(signal.SIGTERM)
@@ -227,18 +225,15 @@ def test_asked_again_to_end_it_ends_at_once_and_gives_its_leases_back(precis, pr
 @pytest.mark.fault("shut down")
 def test_sighup_brings_new_workers_and_loses_nobody(precis, provider):
     provider.script(text=answer(2), rate=30)
-    precis.settings["PRECIS_GRACE_SECONDS"] = "60"
-    precis.start()
-    analysis = precis.ask(precis.bring(DOCUMENT))
+    analysis = begin(precis, PRECIS_GRACE_SECONDS="60")
     provider.wait(calls=1)
     old = [precis.worker(), precis.beside.worker()]
     crowd = Crowd(precis, 3)
     page = Page(analysis)
-    with closing(connect(precis, f"{analysis}/stream", version="1.0")) as viewer:
-        head = read_until(viewer, b"\nid: ")
+    with watching(precis, f"{analysis}/stream", b"\nid: ") as received:
         for process in (precis.process, precis.beside.process):
             process.send_signal(signal.SIGHUP)
-        page.read((head + read_until(viewer, b"never")).partition(b"\r\n\r\n")[2])
+    page.read(received)
     while not page.done:
         page.read(httpx2.get(f"{precis.url}{analysis}/stream", headers=page.headers, timeout=30).content)
     wait_until(lambda: not {precis.worker(), precis.beside.worker()} & set(old))
@@ -255,15 +250,12 @@ def test_sighup_brings_new_workers_and_loses_nobody(precis, provider):
 @pytest.mark.fault("shut down")
 def test_a_live_page_is_finished_within_the_grace(precis, provider):
     provider.script(text=answer(2), rate=30)
-    precis.settings["PRECIS_GRACE_SECONDS"] = "60"
-    precis.start()
-    analysis = precis.ask(precis.bring(DOCUMENT))
-    with closing(connect(precis, f"{analysis}/live", version="1.0")) as viewer:
-        head = read_until(viewer, b"says")
+    analysis = begin(precis, PRECIS_GRACE_SECONDS="60")
+    with watching(precis, f"{analysis}/live", b"says") as received:
         precis.process.send_signal(signal.SIGTERM)
-        page = (head + read_until(viewer, b"never")).decode()
     assert precis.process.wait() == 0
 
+    page = received.decode()
     assert 'data-status="complete"' in page
     assert "says46." in page
     assert 'http-equiv="refresh"' not in page
@@ -273,14 +265,11 @@ def test_a_live_page_is_finished_within_the_grace(precis, provider):
 @pytest.mark.fault("shut down")
 def test_a_live_page_that_outlasts_the_grace_loads_itself_again(precis, provider):
     provider.script(text=answer(40), rate=30)
-    precis.settings["PRECIS_GRACE_SECONDS"] = "0"
-    precis.start()
-    analysis = precis.ask(precis.bring(DOCUMENT))
-    with closing(connect(precis, f"{analysis}/live", version="1.0")) as viewer:
-        head = read_until(viewer, b"says")
+    analysis = begin(precis, PRECIS_GRACE_SECONDS="0")
+    with watching(precis, f"{analysis}/live", b"says") as received:
         assert end(precis.process) == 0
-        page = (head + read_until(viewer, b"never")).decode()
 
+    page = received.decode()
     assert page.rstrip().endswith("</html>")
     assert re.search(r'<meta http-equiv="refresh" content="\d+">', page)
     assert status(precis, analysis)[0] == "running"
@@ -289,9 +278,7 @@ def test_a_live_page_that_outlasts_the_grace_loads_itself_again(precis, provider
 @pytest.mark.fault("shut down")
 def test_a_process_with_a_hundred_viewers_sends_them_all_away_in_order(precis, provider):
     provider.script(text=answer(1), before_text=60)
-    precis.settings["PRECIS_GRACE_SECONDS"] = "0"
-    precis.start()
-    analysis = precis.ask(precis.bring(DOCUMENT))
+    analysis = begin(precis, PRECIS_GRACE_SECONDS="0")
     viewers = [connect(precis, f"{analysis}/stream") for _ in range(100)]
     for viewer in viewers:
         read_until(viewer, b"\nid: 0")

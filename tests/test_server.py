@@ -4,16 +4,18 @@ import os
 import signal
 import socket
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import gevent
 import httpx2
 import pytest
 
+from tests.fleet import said
 from tests.page import Page, events
 from tests.precis import Precis, count_sockets, free_port
 from tests.prose import answer
+from tests.scale import environment
 
 DOCUMENT = "Terms\n\nPay by March."
 
@@ -29,6 +31,12 @@ def is_alive(pid):
     """Return whether a process runs: a dead one stays listed until its new parent looks."""
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def workers(precis):
+    """Return the pids of a server's workers, the oldest first."""
+    parent = precis.process.pid
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
 def refusal(precis, **settings):
@@ -53,6 +61,24 @@ def read_until(sock, mark):
     while mark not in data and (more := sock.recv(65536)):
         data += more
     return data
+
+
+@contextmanager
+def watching(precis, path, mark):
+    """Watch a path up to a mark; behind the block what is yielded is all that came, to its end."""
+    received = bytearray()
+    with closing(connect(precis, path, version="1.0")) as viewer:
+        received += read_until(viewer, mark)
+        yield received
+        received += read_until(viewer, b"never")
+    del received[: received.index(b"\r\n\r\n") + 4]
+
+
+def begin(precis, **settings):
+    """Start a server and an analysis; returns its path."""
+    precis.settings |= settings
+    precis.start()
+    return precis.ask(precis.bring(DOCUMENT))
 
 
 def status(precis, analysis):
@@ -140,8 +166,7 @@ def test_after_a_kill_what_ran_is_interrupted_and_what_waited_runs(precis, provi
 @pytest.mark.fault("shut down")
 def test_sigterm_ends_the_streams_in_order_and_the_running_get_their_grace(precis, provider):
     provider.script(text=answer(2), rate=50, before_text=0.5)
-    precis.start()
-    analysis = precis.ask(precis.bring(DOCUMENT))
+    analysis = begin(precis)
     provider.wait(calls=1)
     with closing(connect(precis, f"{analysis}/stream", version="1.0")) as viewer:
         read_until(viewer, b"id: 0")
@@ -164,14 +189,11 @@ def test_sigterm_ends_the_streams_in_order_and_the_running_get_their_grace(preci
 @pytest.mark.fault("shut down")
 def test_sigterm_interrupts_what_outlasts_its_grace_and_a_viewer_resumes(precis, provider):
     provider.script(text=answer(40), rate=50)
-    precis.settings["PRECIS_GRACE_SECONDS"] = "0.2"
-    precis.start()
-    analysis = precis.ask(precis.bring(DOCUMENT))
+    analysis = begin(precis, PRECIS_GRACE_SECONDS="0.2")
     page = Page(analysis)
-    with closing(connect(precis, f"{analysis}/stream", version="1.0")) as viewer:
-        head = read_until(viewer, b"says20")
+    with watching(precis, f"{analysis}/stream", b"says20") as received:
         assert precis.stop() == 0
-        page.read((head + read_until(viewer, b"never")).partition(b"\r\n\r\n")[2])
+    page.read(received)
 
     ended, kept = status(precis, analysis)
     assert ended == "interrupted"
@@ -189,8 +211,7 @@ def test_sigterm_interrupts_what_outlasts_its_grace_and_a_viewer_resumes(precis,
 @pytest.mark.fault("shut down")
 def test_ctrl_c_ends_it_in_order_too(precis, provider):
     provider.script(text=answer(2), rate=50)
-    precis.start()
-    analysis = precis.ask(precis.bring(DOCUMENT))
+    analysis = begin(precis)
     provider.wait(calls=1)
 
     os.killpg(precis.process.pid, signal.SIGINT)
@@ -229,8 +250,7 @@ def test_a_file_that_is_no_database_is_refused_in_a_sentence(precis):
 @pytest.mark.fault("killed")
 def test_a_worker_that_lost_its_parent_leaves_the_database_to_a_successor(precis, provider):
     provider.script(text=answer(40), rate=50)
-    precis.start()
-    analysis = precis.ask(precis.bring(DOCUMENT))
+    analysis = begin(precis)
     wait_until(lambda: precis.stored(analysis))
     orphan = precis.worker()
 
@@ -247,11 +267,30 @@ def test_a_worker_that_lost_its_parent_leaves_the_database_to_a_successor(precis
     assert provider.calls == 1
 
 
+def test_a_worker_that_starts_while_the_database_is_away_ends_no_other(tmp_path, provider, scale):
+    place = environment(scale.create())
+    with Precis(tmp_path, provider, **place, PRECIS_WORKERS="2") as precis:
+        precis.start()
+        wait_until(lambda: len(workers(precis)) == 2)
+        stays, killed = workers(precis)
+        scale.postgresql.kill()
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: said(precis, "the worker failed"))
+        # Another one is tried after it.
+        wait_until(lambda: said(precis, "the worker failed") > 1)
+        assert precis.is_up()
+
+        scale.restore()
+
+        wait_until(lambda: httpx2.get(f"{precis.url}/ready").status_code == 200)
+        assert stays in workers(precis)
+        assert precis.stop() == 0
+
+
 @pytest.mark.fault("browser gone")
 def test_a_viewer_who_leaves_is_let_go_at_once_and_the_analysis_goes_on(precis, provider):
     provider.script(text="One", pieces=["One", " two"], rate=0.05)
-    precis.start()
-    analysis = precis.ask(precis.bring(DOCUMENT))
+    analysis = begin(precis)
     provider.wait(calls=1)
     pid = precis.worker()
     before = count_sockets(pid)

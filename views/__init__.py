@@ -15,9 +15,25 @@ from views import (
     health,
     live,
     metrics,
+    originals,
+    readings,
+    search,
     streams,
+    titles,
 )
-from views.helpers import access, cross_site, endings, formats, headers, hosts, limits, routes, turns
+from views.helpers import (
+    access,
+    cross_site,
+    endings,
+    formats,
+    headers,
+    hosts,
+    limits,
+    reasons,
+    routes,
+    source,
+    turns,
+)
 
 
 def register(app: Flask, role: str = "all") -> None:
@@ -37,9 +53,11 @@ def register(app: Flask, role: str = "all") -> None:
     headers.register(app)
     formats.register(app)
     endings.register(app)
+    reasons.register(app)
+    source.register(app)
     errors.register(app)
-    pages = (documents, analyses, streams, live, cancellations, continuations, deletions)
-    for view in (*pages, health, metrics):
+    pages = (documents, originals, readings, analyses, streams, live)
+    for view in (*pages, cancellations, continuations, deletions, search, titles, health, metrics):
         app.register_blueprint(view.blueprint)
 
 

@@ -15,6 +15,7 @@ from views.helpers.limits import count_start
 from views.helpers.markdown import Blocks
 from views.helpers.pages import render_large
 from views.helpers.routes import analyzer, find_analysis, find_document, is_htmx, is_partial, person
+from views.helpers.sections import together_at
 
 blueprint = Blueprint("analyses", __name__)
 
@@ -91,5 +92,11 @@ def shown(analysis: Analysis, text: str | None = None) -> dict[str, object]:
         text = saved[1] if saved else ""
     blocks = Blocks(analysis.document.paragraphs, analysis.joins_at)
     blocks.feed(text)
-    finished, tail = blocks.finished(), blocks.tail()
-    return {"analysis": analysis, "finished": finished if analysis.is_live else finished + tail, "tail": tail}
+    if analysis.is_live:
+        return {"analysis": analysis, "finished": blocks.finished(), "tail": blocks.tail()}
+    at = together_at(analysis, text)
+    if at is None:
+        return {"analysis": analysis, "finished": blocks.finished() + blocks.tail()}
+    # With its first character the block before a heading is known to have ended.
+    finished, together = blocks.finished(0, at + 1), blocks.finished(at + 1) + blocks.tail()
+    return {"analysis": analysis, "finished": finished, "together": together}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from analyzer.text import as_title, clean, count_words, guess_title, paragraphs
-from models import Analysis, Document
+from extraction import Unreadable
+from models import Analysis, Document, Reading, moments_ago
 from views.helpers.forms import AnalyzeForm
 from views.helpers.pages import render_large
-from views.helpers.routes import IdConverter, find_document, person
+from views.helpers.reasons import explain
+from views.helpers.routes import IdConverter, find_document, person, readings
 
 blueprint = Blueprint("documents", __name__)
 
@@ -28,13 +31,37 @@ def index() -> str:
 
 @blueprint.post("/documents")
 def create() -> Response | tuple[str, int]:
-    """Keep a pasted text or an uploaded file as a document."""
-    text, error, field = _sent_text()
-    if error:
-        return _index(error, field, request.form.get("title", ""), request.form.get("text", "")), 422
-    title = as_title(request.form.get("title", "")) or guess_title(text)
-    document = Document.add(person(), title, text, count_words(text), len(paragraphs(text)))
+    """Keep a pasted text as a document, or read a file into one."""
+    text, file = clean(request.form.get("text", "")), request.files.get("file")
+    has_file, has_text = bool(file and file.filename), bool(text.strip())
+    if not has_file and not has_text:
+        return _refuse("Paste a text or select a file.", "text")
+    if has_file and has_text:
+        return _refuse("Paste a text or select a file, not both.", "file")
+    return _read_file() if has_file else _keep(text)
+
+
+def _keep(text: str) -> Response | tuple[str, int]:
+    if len(text) > MAX_CHARACTERS:
+        return _refuse(
+            f"The document must be {MAX_CHARACTERS:,} characters or fewer; this one has {len(text):,}. "
+            "Split it and bring the parts one by one.",
+            "text",
+        )
+    title, count = _sent_title() or guess_title(text), len(paragraphs(text))
+    document = Document.add(person(), title, text, count_words(text), count, unless_since=_sent_since())
     return redirect(url_for("documents.show", id=document.id), 303)
+
+
+def _read_file() -> Response | tuple[str, int]:
+    file = request.files["file"]
+    name = file.filename or ""
+    try:
+        found = readings().read(person(), name, file.read(), _sent_title(), _sent_since())
+    except Unreadable as error:
+        return _refuse(explain(error.reason, name), "file")
+    page = "readings.show" if isinstance(found, Reading) else "documents.show"
+    return redirect(url_for(page, id=found.id), 303)
 
 
 @blueprint.get("/documents/<id:id>")
@@ -50,8 +77,24 @@ def document_page(document: Document, form: AnalyzeForm) -> str:
         document=document,
         paragraphs=paragraphs(document.read()),
         analyses=Analysis.of(document),
+        analysed_before=document.analysed_before(),
         form=form,
     )
+
+
+def _sent_title() -> str:
+    return as_title(request.form.get("title", ""))
+
+
+def _sent_since() -> datetime | None:
+    """Return since when the same, in our own form, is taken for one that was sent twice."""
+    return moments_ago() if "once" in request.form else None
+
+
+def _refuse(error: str, field: str) -> tuple[str, int]:
+    """Show the form as it was sent, with what is wrong."""
+    sent = request.form
+    return _index(error, field, sent.get("title", ""), sent.get("text", "")), 422
 
 
 def _index(error: str = "", field: str = "", title: str = "", text: str = "") -> str:
@@ -64,37 +107,3 @@ def _index(error: str = "", field: str = "", title: str = "", text: str = "") ->
         title=title,
         text=text,
     )
-
-
-def _sent_text() -> tuple[str, str, str]:
-    """Return the text that was sent, what is wrong with it (one of them empty), and the field it came in."""
-    pasted = clean(request.form.get("text", ""))
-    file = request.files.get("file")
-    if not (file and file.filename):
-        return *_checked(pasted, "Paste a text or select a file."), "text"
-    if pasted.strip():
-        return "", "Paste a text or select a file, not both.", "file"
-    return *_file_text(file.filename, file.read()), "file"
-
-
-def _file_text(name: str, data: bytes) -> tuple[str, str]:
-    if not name.lower().endswith((".txt", ".md", ".markdown")):
-        return "", "The selected file must be a TXT or MD file."
-    try:
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError:
-        return "", "The selected file is not plain text in UTF-8. Save it as UTF-8 text and try again."
-    if "\0" in text:
-        return "", "The selected file is not plain text: it holds binary data."
-    return _checked(clean(text), "The selected file is empty.")
-
-
-def _checked(text: str, empty: str) -> tuple[str, str]:
-    if not text.strip():
-        return "", empty
-    if len(text) > MAX_CHARACTERS:
-        return "", (
-            f"The document must be {MAX_CHARACTERS:,} characters or fewer; this one has {len(text):,}. "
-            "Split it and bring the parts one by one."
-        )
-    return text, ""

@@ -24,7 +24,7 @@ SENTENCES = {
     400: "This request could not be understood. Go back, reload the page and try again.",
     404: "There is nothing at this address. It may have been deleted, or the address is mistyped.",
     405: "This address does not do that. Go back and use the page's own buttons.",
-    413: "This is too large. A document may have 2,000,000 characters: split it and try again.",
+    413: "This is too large. A file may have 10 MB, a text 2,000,000 characters: split it and try again.",
     500: "Something went wrong in Precis. What you had saved is kept. Try again in a moment.",
     503: "Nothing can be saved or read at the moment. Wait a little, then try again.",
 }

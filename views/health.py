@@ -64,6 +64,7 @@ def _ticks(viewer: Viewer, seconds: float) -> Iterator[bytes]:
         seconds -= pauses[-1]
     for pause in pauses:
         yield sse.message(f"{time.time():.3f}")
-        if viewer.news.wait(pause):
+        viewer.patience = pause
+        if viewer.wait():
             return
     yield sse.message(f"{time.time():.3f}") + sse.DONE

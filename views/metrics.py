@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import gevent
 from flask import Blueprint, current_app, request
 from prometheus_client import REGISTRY
@@ -28,9 +30,6 @@ def show() -> tuple[bytes | str, int, dict[str, str]]:
 
 def _count_waiting() -> int | None:
     # While the database is away or hangs, all else is told in time.
-    try:
-        with gevent.Timeout(PATIENCE_SECONDS, False), connected():
-            return Analysis.count_waiting()
-    except StorageError:
-        pass
+    with suppress(StorageError), gevent.Timeout(PATIENCE_SECONDS, False), connected():
+        return Analysis.count_waiting()
     return None

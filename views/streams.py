@@ -83,7 +83,7 @@ def _frames(
             cursor = None
         now = time.monotonic()
         frame = b""
-        if cursor is None or (cursor < rendering.position and now >= rendering.rests_until):
+        if cursor is None or rendering.is_due(cursor, now):
             frame, cursor = rendering.message(cursor)
             while cursor < rendering.position:
                 yield frame

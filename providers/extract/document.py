@@ -20,7 +20,7 @@ PAIRS = 50_000  # different neighbours that are counted; growing a far larger ta
 
 
 class Document:
-    """Paragraphs, and what `read` has found in them.
+    """Paragraphs, and what `read` has found in them; `numbers` are theirs, if they do not count from 1.
 
     `headings` are (paragraph, text). `words`, `prose` and `unspaced` count words, sentences that read as
     prose, and characters of scripts without spaces. A term is a folded word: `folded` has the term of a
@@ -28,8 +28,14 @@ class Document:
     neighbours come, `spread` in how many sentences, `first` in which paragraph first.
     """
 
-    def __init__(self, paragraphs: Sequence[str], language: str | None = None) -> None:
+    def __init__(
+        self,
+        paragraphs: Sequence[str],
+        language: str | None = None,
+        numbers: Sequence[int] | None = None,
+    ) -> None:
         self.paragraphs = paragraphs
+        self.numbers = numbers or range(1, len(paragraphs) + 1)
         self.language = language_of(paragraphs) if language is None else language
         self.small = SMALL_WORDS.get(self.language, frozenset())
         self.sentences: list[Sentence] = []
@@ -50,7 +56,7 @@ class Document:
 
     def read(self) -> Work[None]:
         """Split the document into sentences and count its words."""
-        for number, paragraph in enumerate(self.paragraphs, start=1):
+        for number, paragraph in zip(self.numbers, self.paragraphs, strict=True):
             rest = ""
             for block, seems, ended in blocks(paragraph):
                 yield len(block) + 40

@@ -10,11 +10,18 @@ from providers.extract.sentences import Sentence
 
 LONGEST_QUOTE = 420  # characters; a longer sentence is shown in part
 ACTIVE = re.compile(r"[\\`*_\[\]<>|~$^{}]|&(?=#?\w{1,32};)")
+ITEM = re.compile(r"^- (?:… )?“(.{1,2000})”(?: …)? \[¶([0-9]{1,9})\]$", re.MULTILINE)
+BOLD_OR_ESCAPE = re.compile(r"\\(.)|\*\*")
 
 
 def item(sentence: Sentence, marks: Iterable[re.Match[str]] = ()) -> str:
     """Write a sentence as an item of a list, marked words bold."""
     return f"- {quote(sentence, marks)} [¶{sentence.paragraph}]\n"
+
+
+def quoted(text: str) -> list[tuple[int, str]]:
+    """Return what the items of a text quote, as the document has it, and where it stands."""
+    return [(int(found[2]), BOLD_OR_ESCAPE.sub(r"\1", found[1])) for found in ITEM.finditer(text)]
 
 
 def counted(mention: Mention) -> str:

@@ -29,9 +29,15 @@ Steps = Generator[str | int, None, None]
 def write(document: Document, prompt: Prompt) -> Steps:
     """Read the document and write what the prompt's recipe asks for; an unknown one gets the brief."""
     title = f"“{shortened(prompt.title)}”" if prompt.title.strip() else "This document"
-    yield f"{title} has {_plural(len(prompt.paragraphs), 'paragraph')}"
-    yield from document.read()
-    yield _measure(document)
+    if prompt.findings:
+        found = _plural(len(document.paragraphs), "sentence")
+        yield f"{title}: picked from the {found} that its sections gave; words are counted in these.\n\n"
+        yield from document.read()
+    else:
+        title += f", {prompt.section}," if prompt.section else ""
+        yield f"{title} has {_plural(len(document.paragraphs), 'paragraph')}"
+        yield from document.read()
+        yield _measure(document)
     recipe = RECIPES.get(prompt.recipe, _brief)
     if not document.sentences:
         yield "Nothing in it reads as a sentence, so there is nothing to quote.\n\n"
@@ -41,7 +47,20 @@ def write(document: Document, prompt: Prompt) -> Steps:
             "Hardly any of it reads as full sentences; it may be code, a table or a list. "
             "What follows is picked by the same rules, so judge it with care.\n\n"
         )
-    yield from recipe(document, prompt)
+    steps = recipe(document, prompt)
+    yield from _beneath(steps) if prompt.section or prompt.findings else steps
+
+
+def _beneath(steps: Steps) -> Steps:
+    """Put headings one level lower, beneath the one that the section has."""
+    for step in steps:
+        is_headed = isinstance(step, str) and step.startswith("## ")
+        yield f"#{step}" if is_headed else step
+
+
+def _most(prompt: Prompt, count: int) -> int:
+    """Return how many items a group has at the most: of one section among many fewer than of the whole."""
+    return count // 3 + 1 if prompt.section else count
 
 
 def _measure(document: Document) -> str:
@@ -86,7 +105,7 @@ def _risks(document: Document, prompt: Prompt) -> Steps:
         ("Risks and liability", risks, RISK),
         ("Rights: what somebody may do", rights, RIGHT),
     ):
-        picked = yield from strongest(document, sentences, 7, pattern)
+        picked = yield from strongest(document, sentences, _most(prompt, 7), pattern)
         yield from _group(title, sentences, picked, pattern)
 
 
@@ -108,11 +127,11 @@ def _actions(document: Document, prompt: Prompt) -> Steps:
         yield "No date, no amount and no sentence that asks somebody to do something was found.\n\n"
         yield from _brief(document, prompt)
         return
-    chosen = yield from strongest(document, tasks, 10, OBLIGATION)
-    yield from _group("Deadlines and periods", due, due[:12], DATE)
+    chosen = yield from strongest(document, tasks, _most(prompt, 10), OBLIGATION)
+    yield from _group("Deadlines and periods", due, due[: _most(prompt, 12)], DATE)
     yield from _group("To do, with no date given", tasks, chosen, TASK)
-    yield from _group("Amounts", amounts, amounts[:10], AMOUNT)
-    yield from _group("Other dates", dated, dated[:8], DATE)
+    yield from _group("Amounts", amounts, amounts[: _most(prompt, 10)], AMOUNT)
+    yield from _group("Other dates", dated, dated[: _most(prompt, 8)], DATE)
 
 
 def _plain_language(document: Document, prompt: Prompt) -> Steps:

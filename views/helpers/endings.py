@@ -11,6 +11,7 @@ from flask import Flask
 from analyzer import Wait
 from models import Analysis, Status
 from views.helpers.routes import analyzer
+from views.helpers.sections import coverage
 
 ENDINGS = {
     Status.CUT: "Cut at the length limit: the answer goes on from here.",
@@ -71,6 +72,7 @@ def register(app: Flask) -> None:
     """Give the templates these words."""
     app.add_template_filter(ending)
     app.add_template_filter(waiting)
+    app.add_template_filter(coverage)
 
 
 def ending(analysis: Analysis) -> Ending | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from hashlib import sha256
@@ -9,8 +10,8 @@ from pathlib import Path
 
 from flask import Flask, url_for
 
-from analyzer.text import unwrap
-from models import Status, now
+from analyzer import Estimate
+from models import Document, Status, now
 from views.helpers.forms import new_key
 from views.helpers.routes import analyzer
 
@@ -26,6 +27,16 @@ STATUS_WORDS = {
     Status.FAILED: "Failed",
 }
 
+FORMAT_NAMES = {
+    "pdf": "PDF",
+    "docx": "Word document",
+    "html": "Web page",
+    "mail": "Mail",
+    "table": "Table",
+    "markdown": "Markdown",
+    "text": "Plain text",
+}
+
 
 def register(app: Flask) -> None:
     """Give the templates these words."""
@@ -35,7 +46,8 @@ def register(app: Flask) -> None:
     app.add_template_filter(short_money)
     app.add_template_filter(count)
     app.add_template_filter(when)
-    app.add_template_filter(unwrap)
+    app.add_template_filter(format_name)
+    app.add_template_filter(estimates)
     app.add_template_filter(model_name)
     app.add_template_filter(recipe_title)
     app.add_template_global(new_key)
@@ -101,6 +113,29 @@ def short_money(price: Decimal | None) -> str:
     return "–" if price is None else money(price).removeprefix("about ")
 
 
+def estimates(document: Document, paragraphs: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each model on offer and what an analysis of a document by it would take, in words."""
+    text = "\n\n".join(paragraphs)
+    for model in analyzer().models:
+        yield model, estimate(analyzer().estimate(document, text, model))
+
+
+def estimate(found: Estimate) -> str:
+    """Return an estimate as `about 12,000 of 200,000 tokens, at most $0.31`."""
+    window = f" of {found.window:,}" if found.window and found.sections == 1 else ""
+    words = f"about {round_up(found.tokens):,}{window} tokens"
+    if found.sections > 1:
+        words += f" in {plural(found.sections, 'section')}, {plural(found.calls, 'call')}"
+    price = money(found.price)
+    return f"{words}, {price.replace('about', 'at most')}"
+
+
+def round_up(number: int) -> int:
+    """Return a number with two digits that mean something, never less than it was."""
+    step = 10 ** max(0, len(str(number)) - 2)
+    return -(-number // step) * step
+
+
 def count(number: int | None) -> str:
     """Return a number with thousands marked."""
     return "–" if number is None else f"{number:,}"
@@ -109,6 +144,24 @@ def count(number: int | None) -> str:
 def plural(number: int, one: str, many: str = "") -> str:
     """Return `1 word`, `2,000 words`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def ranges(numbers: Sequence[int], most: int = 20) -> str:
+    """Return ascending numbers as `3, 7–9`; of very many the first ranges, and how many numbers follow."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][-1] + 1:
+            found[-1][1:] = [number]
+        else:
+            found.append([number])
+    shown = ", ".join("–".join(map(str, each)) for each in found[:most])
+    rest = sum(each[-1] - each[0] + 1 for each in found[most:])
+    return f"{shown} and {rest:,} more" if rest else shown
+
+
+def format_name(format: str) -> str:
+    """Return what people call a format."""
+    return FORMAT_NAMES.get(format, format)
 
 
 def when(time: datetime) -> str:

@@ -157,9 +157,11 @@ def _joined_html(block: str, paragraphs: int, join: int | None) -> str:
 
 
 def _block_html(block: str, paragraphs: int) -> str:
-    text = _ESCAPE.sub(rf"\1{_ESCAPED_LESS_THAN}", block).replace("<", _LESS_THAN)
+    # An open block comes by at each tick: what most texts have not is looked for without an expression.
+    text = _ESCAPE.sub(rf"\1{_ESCAPED_LESS_THAN}", block) if r"\<" in block else block
+    text = text.replace("<", _LESS_THAN)
     # Braces are punctuation like brackets, so emphasis next to them works the same, but nothing is a link.
-    text = _CITED.sub(rf"{{{_CITATION}\1{_CITATION}}}", text)
+    text = _CITED.sub(rf"{{{_CITATION}\1{_CITATION}}}", text) if "[¶" in text else text
     # A heading whose words have not come yet is none.
     html = _EMPTY_HEADING.sub("", _TAG.sub(_adapt, _MARKDOWN.html(text)))
     if _is_costly(html, len(block)):

@@ -7,7 +7,9 @@ block replaces the tail.
 
 from __future__ import annotations
 
+import re
 import time
+from contextlib import suppress
 from datetime import datetime
 from weakref import WeakValueDictionary
 
@@ -15,15 +17,19 @@ from flask import render_template
 
 from analyzer import Notice, Text, Wait
 from models import Status, now
+from storage import StorageError
 from views.helpers import sse
 from views.helpers.endings import waiting
 from views.helpers.formats import STATUS_WORDS, plural
 from views.helpers.markdown import Blocks
+from views.helpers.sections import progress
 
 # A long open block is sent whole each time, but no more often than keeps a viewer under this.
 BYTES_PER_SECOND = 40_000
 # A late viewer gets a long answer in messages of about so many characters: one who stalls holds one.
 MOST_CHARACTERS = 16_000
+
+_HEADING = re.compile(r"^## ", re.MULTILINE)
 
 _open: WeakValueDictionary[int, Rendering] = WeakValueDictionary()
 
@@ -46,7 +52,8 @@ class Rendering:
         self._blocks = Blocks(paragraphs, joins_at)
         self._messages: dict[int | None, tuple[bytes, int]] = {}
         self._began = time.monotonic() - (now() - asked_at).total_seconds()
-        self._told = -1
+        self._told = ""
+        self._section = ""
         self._words = 0
         self._in_word = False
         self.beat = beat
@@ -75,6 +82,16 @@ class Rendering:
             self._blocks.feed(text)
             self._count(text)
             self._messages.clear()
+            # A section is saved before its heading is. Asked for here, where nothing is left half done.
+            if _HEADING.search(text):
+                with suppress(StorageError):
+                    self._section = progress(self.id)
+
+    def is_due(self, after: int, now: float) -> bool:
+        """Return whether those at a position have something to get, and the last message has had its rest."""
+        # The first to get a message sets the pace of the next one: the others get the same one now.
+        has_rested = now >= self.rests_until or after < self._paced_to
+        return after < self.position and has_rested
 
     def message(self, after: int | None) -> tuple[bytes, int]:
         """Return the event that brings a viewer on from a position, and how far; None stands for none.
@@ -111,10 +128,12 @@ class Rendering:
         parts = [_partial(f"tail-{id}", "innerHTML", tail)]
         if after is None or finished:
             parts.insert(0, _partial(f"blocks-{id}", "innerHTML" if after is None else "beforeend", finished))
-        if (second := int(time.monotonic() - self._began)) != self._told:
-            self._told = second
-            progress = f"{second} s, {plural(self._words, 'word')}"
-            parts.append(_partial(f"progress-{id}", "textContent", progress))
+        second = f"{int(time.monotonic() - self._began)} s"
+        if (told := self._section + second) != self._told or after is None:
+            self._told = told
+            words = f"{second}, {plural(self._words, 'word')}"
+            section = f"{self._section} · " if self._section else ""
+            parts.append(_partial(f"progress-{id}", "textContent", section + words))
         # Only those who are up to date set the pace: a late viewer must not hold them back.
         if (after or 0) >= self._paced_to and upto == self.position:
             self._paced_to = self.position

@@ -8,6 +8,7 @@ from flask import abort, current_app, request
 from werkzeug.routing import BaseConverter
 
 from analyzer import Analyzer
+from analyzer.readings import Readings
 from models import Analysis, Document, User
 
 
@@ -23,6 +24,11 @@ class IdConverter(BaseConverter):
 def analyzer() -> Analyzer:
     """Return the application's analyzer."""
     return cast(Analyzer, current_app.extensions["analyzer"])
+
+
+def readings() -> Readings:
+    """Return what reads this application's files."""
+    return cast(Readings, current_app.extensions["readings"])
 
 
 def person() -> User:

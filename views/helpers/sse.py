@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 HEADERS = {
     "Content-Type": "text/event-stream",
     # no-transform keeps proxies from compressing, and so from buffering.
@@ -12,8 +10,6 @@ HEADERS = {
 }
 # The first byte, sent at once, so that proxies and browsers see that the stream is open.
 OPEN = b": open\n\n"
-# str.splitlines would also cut at U+2028 and others that the standard leaves alone.
-_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def message(data: str, *, id: int | None = None, event: str = "", retry: int | None = None) -> bytes:
@@ -23,7 +19,8 @@ def message(data: str, *, id: int | None = None, event: str = "", retry: int | N
         head += f"event: {event}\n"
     if retry is not None:
         head += f"retry: {retry}\n"
-    lines = "\ndata: ".join(_LINE_END.split(data)) if "\n" in data or "\r" in data else data
+    # str.splitlines would also cut at U+2028 and others that the standard leaves alone.
+    lines = data.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\ndata: ")
     return f"{head}data: {lines}\n\n".encode()
 
 
