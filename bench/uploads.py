@@ -1,6 +1,6 @@
 """Streams while hostile and huge files are brought, beside the same streams alone.
 
-    python -m bench.uploads --streams 100 --rounds 3
+    python -m bench.uploads --streams 100 --rounds 4      five minutes
 
 One person after the other uploads what `HOSTILE` makes, one file at once after the last was answered, to the
 server that streams; its readers run on its core, as niced as they always are. Each round measures the quiet
@@ -41,6 +41,7 @@ HOSTILE = {
     "rows.csv": lambda: b"a,b\n" + b'"x\ny",1\n' * 1_000_000,
 }
 MOST = 10 * 1024 * 1024
+TOKENS = 1500  # half a minute
 
 
 class Uploader:
@@ -63,9 +64,8 @@ class Uploader:
         self.thread.join()
 
     def _bring(self):
-        for name, data in itertools.cycle(self.files.items()):
-            if self.over.is_set():
-                return
+        while not self.over.is_set():
+            name, data = next(self.files)
             began = time.monotonic()
             status, page = self._send(*posted(name, data))
             # What takes longer has a page of its own, which can be left while it is being read.
@@ -97,22 +97,24 @@ def posted(name, data):
 
 def run(provider, streams, rounds, files):
     """Yield the figures of the quiet server and of the one that reads, in turn."""
+    # Where one round ends the next goes on.
+    files = itertools.cycle(files.items())
     with rig.precis(provider) as server:
         rig.warm(server, provider)
         alone = server.pids()
         # The readers come and go beneath the server: they are not it.
         server.pids = lambda: alone
         for _ in range(rounds):
-            yield "quiet", rig.measure(server, provider, streams=streams, pages=False), []
+            yield "quiet", rig.measure(server, provider, streams=streams, tokens=TOKENS, pages=False), []
             with Uploader(server.port, files) as uploader:
-                row = rig.measure(server, provider, streams=streams, pages=False)
+                row = rig.measure(server, provider, streams=streams, tokens=TOKENS, pages=False)
             yield "reading", row, uploader.brought
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--streams", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=4)
     arguments = parser.parse_args()
     files = {name: make() for name, make in HOSTILE.items()}
     for name, data in files.items():

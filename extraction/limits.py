@@ -34,7 +34,8 @@ def confine() -> None:
     sys.dont_write_bytecode = True
     # Ctrl-C in a terminal reaches it too: a death by that name is told from a parser's.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.nice(19)
+    # Behind whatever serves, and yet not starved by it: a file that waits too long would seem too much work.
+    os.nice(10)
     # Where memory is short it shall be the first to go, and not the process that serves.
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")

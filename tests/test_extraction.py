@@ -219,7 +219,7 @@ def test_who_reads_no_further_leaves_no_child(others):
 )
 def test_a_death_says_why(busy, name, expected):
     outcome, pid = begun(busy)
-    while Path(f"/proc/{pid}/stat").read_text().split()[18] != "19":
+    while Path(f"/proc/{pid}/stat").read_text().split()[18] != "10":
         gevent.sleep(0.001)  # until it has confined itself
     os.kill(pid, getattr(process.signal, name))
     assert outcome.get(timeout=5) == expected
@@ -367,7 +367,7 @@ def test_a_child_is_nice_and_has_no_environment_and_nothing_of_ours(monkeypatch)
             "print(os.get_blocking(0))\n"
             "print(len(before) > 4, os.listdir('/proc/self/fd'))"
         )
-    assert said == "19 / False\nTrue\nTrue ['0', '1', '2', '3']\n"
+    assert said == "10 / False\nTrue\nTrue ['0', '1', '2', '3']\n"
 
 
 def test_what_breaks_a_reader_is_logged_without_the_files_words(monkeypatch, caplog):
