@@ -37,6 +37,7 @@ OURS = {
     "metrics",
     "storage",
     "models",
+    "records",
     "extraction",
     "providers",
     "analyzer",

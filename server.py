@@ -35,6 +35,7 @@ import logs
 import metrics
 import storage
 from analyzer import Analyzer
+from analyzer.readings import Readings
 from config import Settings
 
 logger = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ class Worker(GeventWorker):
     clients = 0
     is_hurried = False
     analyzer: Analyzer
+    readings: Readings
 
     def init_process(self) -> None:
         """Run; a failure is logged here because gunicorn would print its message."""
@@ -157,7 +159,8 @@ class Worker(GeventWorker):
         gevent.sleep(0)
 
     def _is_waited_for(self, seconds: float) -> bool:
-        if seconds < self.app.settings.grace_seconds and (self.clients or self.analyzer.is_running):
+        runs = self.analyzer.is_running or self.readings.is_running
+        if seconds < self.app.settings.grace_seconds and (self.clients or runs):
             return True
         return bool(self.clients) and seconds < KEEPALIVE_SECONDS + SETTLE_SECONDS
 
@@ -310,6 +313,7 @@ def begin(worker: Any) -> None:
     analyzer: Analyzer = worker.wsgi.extensions["analyzer"]
     analyzer.begin()
     worker.analyzer = analyzer
+    worker.readings = worker.wsgi.extensions["readings"]
     if shared := worker.app.shared:
         worker.wsgi.extensions["metrics"] = shared
         gevent.spawn(shared.write_forever)
@@ -324,7 +328,7 @@ def begin(worker: Any) -> None:
 def end(_server: Any, worker: Any) -> None:
     """Interrupt what still runs, however the worker comes to its end, and give back its leases."""
     if analyzer := getattr(worker, "analyzer", None):
-        worker.wsgi.extensions["readings"].drain()
+        worker.readings.drain()
         analyzer.drain(0)
 
 

@@ -16,7 +16,7 @@ from gevent.lock import BoundedSemaphore
 from analyzer.text import as_title, clean, count_words, guess_title, paragraphs
 from extraction import Extraction, Reason, Unreadable
 from models import Document, Ended, Reading, User
-from storage import database
+from storage import StorageError, database
 
 logger = logging.getLogger(__name__)
 
@@ -42,13 +42,18 @@ class Readings:
         `title` is the person's own, or else the file's is taken; for `unless_since` see `Document.add`.
         Raises `Unreadable`.
         """
-        label = as_title(name.rpartition("/")[2])
+        label = as_title(name.rpartition("/")[2]) or "Untitled"
         original = (label, data) if self._keeps_originals else None
         job = _Job(Extraction(data, name), owner, label, title, original, unless_since)
         self._jobs.add(job)
         job.start(self._turns).link(lambda _: self._jobs.discard(job))
         with _disconnected():
             return job.answer.get()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a file is being read, or waits its turn."""
+        return bool(self._jobs)
 
     def drain(self) -> None:
         """End: what is still being read ends as interrupted."""
@@ -106,6 +111,13 @@ class _Job:
             self._may_be_answered.wait(self.PATIENCE_SECONDS)
             if reader.ready() or self._tell_until_read(reader):
                 self._end(reader.get())
+        except StorageError as failure:
+            logger.error("could not keep a file", extra={"error": str(failure)})
+            if self._reading is None:
+                self.answer.set_exception(failure)
+                return
+            with suppress(StorageError):
+                self._reading.fail(Reason.NOT_SAVED)
         finally:
             # Wherever it is, also where it waits for its turn: with it goes the child.
             reader.kill()

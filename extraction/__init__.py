@@ -33,6 +33,7 @@ class Reason(StrEnum):
     TOO_LARGE = "too-large"  # the file, or what it unpacks to
     TOO_MUCH_WORK = "too-much-work"  # more time or memory than one file may take
     INTERRUPTED = "interrupted"  # this process ended first
+    NOT_SAVED = "not-saved"  # it was read, and there was no room for it
 
 
 class Unreadable(Exception):

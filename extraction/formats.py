@@ -36,6 +36,10 @@ _HTML = re.compile(
 _TAG = re.compile(r"<[a-z][a-z0-9]*[\s/>]", re.IGNORECASE)
 _HEADER = re.compile(r"([!-9;-~]+):[ \t]?.*\n?|[ \t]+\S.*\n?")
 _MAIL = {"from", "received", "subject", "mime-version", "date"}
+# What a mailbox puts before each mail.
+_ENVELOPE = re.compile(r"From .*\n")
+# The head of a zip's entry.
+_WORD_ENTRY = re.compile(rb"PK\x03\x04.{26}word/", re.DOTALL)
 
 
 def format_of(data: bytes, name: str) -> str:
@@ -60,10 +64,15 @@ def format_of(data: bytes, name: str) -> str:
 
 
 def _holds_word(data: bytes) -> bool:
-    """Look for a document's name in the list at a zip's end; its reader looks again, name by name."""
+    """Look for a document's name in the list at a zip's end; its reader looks again, name by name.
+
+    One that is cut off has no list, but its entries: its reader tells that it is damaged.
+    """
     end = data.rfind(b"PK\x05\x06", -(22 + 65535))
+    if end < 0 or len(data) < end + 22:
+        return _WORD_ENTRY.search(data) is not None
     size = int.from_bytes(data[end + 12 : end + 16], "little")
-    return end > 0 and data.find(b"word/document.xml", max(0, end - size), end) >= 0
+    return data.find(b"word/document.xml", max(0, end - size), end) >= 0
 
 
 def _head(data: bytes) -> str:
@@ -82,7 +91,9 @@ def _text_format(head: str, suffix: str) -> str:
 
 def _is_mail(head: str, *, is_named: bool) -> bool:
     names = set()
-    for line in head.lstrip().splitlines(keepends=True):
+    head = head.lstrip()
+    envelope = _ENVELOPE.match(head)
+    for line in head[envelope.end() if envelope else 0 :].splitlines(keepends=True):
         if not (header := _HEADER.fullmatch(line)):
             break
         names.add((header[1] or "").lower())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from binascii import Error, a2b_base64
+from codecs import BOM_UTF8
 from email.message import Message
 from email.parser import BytesParser
 from email.policy import Compat32
@@ -30,7 +31,8 @@ _HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
 
 def read(data: bytes, tell: Tell) -> None:
     """Tell a mail's headers, its text, and the mail in it; raises Unreadable."""
-    mail = BytesParser(policy=_AsWritten()).parsebytes(data)
+    # The parser takes a mail that begins with a mark or a blank line for one without headers.
+    mail = BytesParser(policy=_AsWritten()).parsebytes(data.removeprefix(BOM_UTF8).lstrip())
     out = Paragraphs(tell)
     tell.title(_header(mail, "Subject"))
     reading = _Mail(out)

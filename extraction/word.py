@@ -171,7 +171,8 @@ class _Document:
                 self._run(element)
             elif name in _DELETED:
                 self._out.notes["changes"] += 1
-            elif name in ("oMath", "oMathPara"):
+            elif name == "oMath":
+                self._out.notes["formulas"] += 1
                 self._text.extend(part.text or "" for part in element.iter() if local(part) == "t")
             elif name not in _UNSEEN or (name == "Fallback" and child(parent, "Choice") is None):
                 self._out.notes["changes"] += name in _INSERTED

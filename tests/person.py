@@ -106,25 +106,31 @@ class Writer:
         self.analyzer = analyzer
         self.log = analyzer.log
         self.greenlet = gevent.spawn(lambda: None)
+        # What runs without a runner would be taken for abandoned, and the database may let others look.
+        analyzer._reserved += 1
+        try:
+            self.id = self._ask(document)
+            self.log.open(self.id)
+            analyzer._runners[self.id] = self
+        finally:
+            analyzer._reserved -= 1
+        self.path = f"/analyses/{self.id}"
+
+    def _ask(self, document):
         with connected():
             owner = User.local()
             document = Document.find(owner, int(document.rsplit("/", 1)[-1]))
-            key = f"writer-{next(_keys)}"
             asked, _ = Analysis.ask(
                 document,
                 owner,
                 "brief",
                 "openai:gpt-6-sol",
                 "",
-                key,
-                worker=analyzer.worker,
+                f"writer-{next(_keys)}",
+                worker=self.analyzer.worker,
                 lease_seconds=60,
             )
-        self.id = asked.id
-        self.path = f"/analyses/{self.id}"
-        self.log.open(self.id)
-        # What runs without a runner would be taken for abandoned.
-        analyzer._runners[self.id] = self
+        return asked.id
 
     def stop(self, status=None):
         """Do nothing: the test decides when it ends."""

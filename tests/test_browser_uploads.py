@@ -56,6 +56,7 @@ def test_a_long_file_opens_by_itself_when_it_is_read_and_enter_analyses_it(site,
     assert tab.page.locator("#page-217").text_content() == "Page 217"
 
 
+@pytest.mark.fault("reading cancelled")
 @pytest.mark.both_modes
 def test_cancel_ends_a_reading_and_leads_back_to_the_form(site, browser):
     before = site.rows("SELECT count(*) FROM document")
@@ -93,6 +94,7 @@ def test_a_file_that_cannot_be_read_is_told_of_and_what_was_typed_is_kept(site, 
     assert tab.page.evaluate("document.activeElement.id") == "file"
 
 
+@pytest.mark.fault("killed while it reads")
 @pytest.mark.one_process
 def test_the_page_of_a_reading_outlives_a_server_that_is_killed(precis, browser):
     precis.start()
@@ -130,3 +132,21 @@ def test_at_320_pixels_nothing_of_a_file_scrolls_the_page_sideways(site, chromiu
         assert tab.page.locator(".source td", has_text="A column number 29").count() == 1
         assert tab.page.locator(".source .scroll").first.get_attribute("tabindex") == "0"
         tab.assert_content()
+
+
+def test_each_paragraph_runs_the_way_its_own_letters_do(site, browser):
+    text = "Minutes\n\nاجتمع مجلس المكتبة."
+    tab = browser.open(site.url + send(site, "minutes.txt", text.encode()))
+    # Where a paragraph's first letter stands: how far from its left and from its right edge.
+    place = """id => {
+        const p = document.getElementById(id), box = p.getBoundingClientRect();
+        const range = document.createRange();
+        range.setStart(p.lastChild, 0);
+        range.setEnd(p.lastChild, 1);
+        const letter = range.getBoundingClientRect();
+        return [letter.left - box.left, box.right - letter.right];
+    }"""
+    left, right = tab.page.evaluate(place, "p1")
+    assert left < right
+    left, right = tab.page.evaluate(place, "p2")
+    assert right < left

@@ -114,12 +114,12 @@ def test_who_comes_while_it_starts_anew_behind_systemds_socket_is_refused_nothin
         process = activate()
         try:
             people = [gevent.spawn(come_and_go) for _ in range(5)]
-            wait_until(lambda: len(answers) > 20)
+            wait_until(lambda: len(answers) > 20, timeout=60)
             process.send_signal(signal.SIGTERM)
             assert process.wait() == 0
             before = len(answers)
             process = activate()
-            wait_until(lambda: len(answers) > before + 20)
+            wait_until(lambda: len(answers) > before + 20, timeout=60)
             over.set()
             gevent.joinall(people, raise_error=True)
         finally:

@@ -69,6 +69,7 @@ def test_storage_that_fails_is_503_and_says_so(client, monkeypatch, error, heade
     assert is_page(answer) is not bool(headers)
 
 
+@pytest.mark.fault("no room for a document")
 @pytest.mark.fault("storage full")
 @pytest.mark.parametrize("headers", [{}, HTMX])
 def test_storage_that_is_full_is_503_and_says_that_reading_goes_on(client, monkeypatch, headers):

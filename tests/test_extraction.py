@@ -104,6 +104,8 @@ def reason_of(extraction):
         (b"<p class=a>Words", "a.txt", "text"),
         (b"No markup, but 1 < 2", "a.html", "text"),
         (b"Received: from x\r\n\tby y\r\nFrom: a@example.org\r\n\r\nWords", "", "mail"),
+        (b"From a@example.org Tue Nov  3 10:00:00 2026\r\nFrom: a\r\nDate: today\r\n\r\nWords", "", "mail"),
+        (b"From here: on\nWords", "a.eml", "text"),
         (b"Subject: Words\n\nWords", "a.eml", "mail"),
         (b"Subject: the bell\n\nWords", "a.txt", "text"),
         (b"Dear all,\nFrom: me\nDate: today\n", "a.txt", "text"),
@@ -136,7 +138,8 @@ def test_content_decides_what_a_file_is_and_among_texts_the_name(data, name, exp
         (OLE, Reason.UNKNOWN),
         (b"{\\rtf1 words}", Reason.UNKNOWN),
         (packed("xl/workbook.xml"), Reason.UNKNOWN),
-        (packed("word/document.xml")[:60], Reason.UNKNOWN),
+        (packed("xl/workbook.xml")[:60], Reason.UNKNOWN),
+        (packed("word/notes.txt"), Reason.UNKNOWN),
         (OLE + "EncryptedPackage".encode("utf-16-le"), Reason.PASSWORD),
     ],
     ids=repr,
@@ -206,6 +209,7 @@ def test_who_reads_no_further_leaves_no_child(others):
     wait_until_none_is_left(others)
 
 
+@pytest.mark.fault("reader broken")
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -225,6 +229,7 @@ def test_a_death_says_why(busy, name, expected):
     assert outcome.get(timeout=5) == expected
 
 
+@pytest.mark.fault("too much work")
 @pytest.mark.parametrize("first", ["", "sys.stdin.read(); ", "sys.stdin.read(); os.close(0); os.close(1); "])
 def test_a_child_that_does_nothing_is_ended_in_time(monkeypatch, first):
     monkeypatch.setattr(process, "WALL_SECONDS", 0.5)
@@ -233,11 +238,13 @@ def test_a_child_that_does_nothing_is_ended_in_time(monkeypatch, first):
         assert reason(b"%PDF-" + bytes(5_000_000)) == Reason.TOO_MUCH_WORK
 
 
+@pytest.mark.fault("too much work")
 def test_a_child_that_works_too_long_is_ended(busy, monkeypatch):
     monkeypatch.setattr(process, "WALL_SECONDS", 0.5)
     assert reason_of(busy) == Reason.TOO_MUCH_WORK
 
 
+@pytest.mark.fault("reader broken")
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
@@ -259,6 +266,7 @@ def test_what_a_child_says_is_not_believed_blindly(monkeypatch, said, expected):
     assert reason(b"%PDF-") == expected
 
 
+@pytest.mark.fault("too much work")
 def test_a_child_that_never_stops_talking_is_ended(monkeypatch):
     monkeypatch.setattr(process, "PROGRAM", "while True: print('x' * 100_000, end='')")
     turns = 0
@@ -350,6 +358,7 @@ except OSError as error:
     assert not (tmp_path / "new").stat().st_size
 
 
+@pytest.mark.fault("too much work")
 def test_a_child_gets_so_much_time_and_memory_and_no_more():
     working = "limits.CPU_SECONDS = 1; limits.confine()\nwhile True: pass"
     assert confined(working)[1] == -process.signal.SIGXCPU
@@ -370,6 +379,7 @@ def test_a_child_is_nice_and_has_no_environment_and_nothing_of_ours(monkeypatch)
     assert said == "10 / False\nTrue\nTrue ['0', '1', '2', '3']\n"
 
 
+@pytest.mark.fault("reader broken")
 def test_what_breaks_a_reader_is_logged_without_the_files_words(monkeypatch, caplog):
     monkeypatch.setattr(
         process,

@@ -39,6 +39,12 @@ def test_a_mail_is_its_headers_and_its_text_and_names_what_is_attached():
     assert extraction.notes == [("attachments", "Verträge.pdf, b.csv")]
 
 
+@pytest.mark.parametrize("before", ["From a@example.org Tue Nov  3 10:00:00 2026\n", "\r\n\n", "\ufeff \n"])
+def test_what_stands_before_a_mail_does_not_hide_its_headers(before):
+    text, extraction = read(f"{before}{HEAD}\n\nhi".encode(), "a.txt")
+    assert (text, extraction.title) == (f"{SHOWN}\n\nhi", "Loan")
+
+
 def test_a_mail_in_html_is_read_as_a_page():
     page = "Content-Type: text/html\n\n<h1>Offer</h1><p>5 EUR<span style='display:none'>ignore all</span>"
     picture = "Content-Type: image/png\nContent-ID: <1>\n\nx"
@@ -158,6 +164,7 @@ def test_a_hostile_mail_gets_its_reason(data, reason):
     assert caught.value.reason == reason
 
 
+@pytest.mark.fault("too much work")
 def test_a_mail_that_takes_too_long_is_given_up(monkeypatch):
     hurry(monkeypatch)
     with pytest.raises(Unreadable) as caught:

@@ -246,6 +246,7 @@ def test_a_file_that_only_its_owner_may_change_is_read():
 # Harm
 
 
+@pytest.mark.fault("too much work")
 @pytest.mark.parametrize(
     ("make", "expected"),
     [

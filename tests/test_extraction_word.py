@@ -232,6 +232,16 @@ def test_what_wraps_a_text_does_not_hide_it():
     ]
 
 
+def test_formulas_are_read_by_their_letters_and_counted():
+    letter = "<m:r><m:t>{}</m:t></m:r>"
+    two = f"<m:sup>{letter.format(2)}</m:sup>"
+    power = f"<m:oMath><m:sSup><m:e>{letter}</m:e>{two}</m:sSup></m:oMath>"
+    alone = f"<w:p><m:oMathPara><m:oMathParaPr/>{power.format('b')}{power.format('c')}</m:oMathPara></w:p>"
+    text, extraction = read(word(f"<w:p>{run('It is ')}{power.format('a')}{run('.')}</w:p>{alone}"), "a.docx")
+    assert text == "It is a2.\n\nb2c2"
+    assert extraction.notes == [("formulas", "3")]
+
+
 def test_fields_show_their_result_and_ticked_boxes_are_seen():
     def field(code, shown):
         mark = '<w:r><w:fldChar w:fldCharType="{}"/></w:r>'.format
@@ -340,6 +350,9 @@ HOSTILE = {
     ),
     "no XML": (lambda: packed({"word/document.xml": "hello"}), Reason.DAMAGED),
     "no body": (lambda: packed({"word/document.xml": "<d/>"}), Reason.DAMAGED),
+    "cut off in its text": (lambda: word(HI)[:60], Reason.DAMAGED),
+    "cut off in its list": (lambda: word(HI)[:-30], Reason.DAMAGED),
+    "cut off in its end": (lambda: word(HI)[:-12], Reason.DAMAGED),
     "a broken list of parts": (lambda: word(HI, files={"_rels/.rels": "<"}), Reason.DAMAGED),
     "only a picture": (lambda: word("<w:p><w:r><w:drawing><a:pic/></w:drawing></w:r></w:p>"), Reason.EMPTY),
 }

@@ -133,6 +133,14 @@ def test_each_fault_of_a_provider_has_its_own_ending(
     )
 
 
+def read_until(viewer, wanted):
+    """Read a stream until something is in it; returns what was read."""
+    told = b""
+    while wanted not in told:
+        told += next(viewer)
+    return told
+
+
 @pytest.mark.fault("rate limit")
 @pytest.mark.parametrize("model", VENDORS)
 def test_who_is_busy_is_asked_again_when_it_said_and_the_person_reads_so(
@@ -150,9 +158,7 @@ def test_who_is_busy_is_asked_again_when_it_said_and_the_person_reads_so(
     assert 7 <= paused.get(timeout=5) <= 7 * 1.25
 
     viewer = stream(client, analysis).response
-    told = b""
-    while b"Busy, trying again" not in told:
-        told += next(viewer)
+    told = read_until(viewer, b"Busy, trying again")
     # Its time comes while the pause lasts, and says nothing new.
     analyzer._runners[row(analysis).id]._say_still_waiting()
     may_go_on.set()
@@ -228,24 +234,40 @@ def test_who_cannot_be_reached_is_asked_three_times(make_app, provider, caplog, 
     assert seen.stream.count("Could not reach the AI service, trying again") >= 1
 
 
+SILENCES = [{"before_headers": 60}, {"before_text": 60}]
+
+
 @pytest.mark.fault("no first token")
 @pytest.mark.parametrize("model", VENDORS)
-@pytest.mark.parametrize(
-    "silence", [{"before_headers": 60}, {"before_text": 60}], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize("silence", SILENCES, ids=str)
 def test_who_says_nothing_is_asked_once_more_and_given_up(
-    analyzer, finish, provider, monkeypatch, model, silence
+    analyzer, client, document, provider, monkeypatch, model, silence
 ):
-    analyzer.limits = Limits(first_token=1, gap=60, total=60)
-    monkeypatch.setattr(Runner, "STILL_WAITING_SECONDS", 0.05)
+    may_go_on = Event()
+    monkeypatch.setattr(Runner, "pause", staticmethod(lambda seconds: may_go_on.wait()))
+    analyzer.limits = Limits(first_token=0.5, gap=60, total=60)
+    provider.script(**silence)
+    analysis = ask(client, document, model=model)
+    read_until(stream(client, analysis).response, b"No answer came, trying again")
+    may_go_on.set()
 
-    seen = finish(model, **silence)
+    seen = Seen(client, analysis)
 
     assert (seen.row.status, seen.row.error, seen.row.text) == ("failed", "Silent", "")
     assert provider.wait(cancels=2, open=0).calls == 2
-    assert 'hx-target="#status" hx-swap="textContent">Still waiting' in seen.stream
-    assert "No answer came, trying again" in seen.stream
     assert seen.steps == {AGAIN}
+
+
+@pytest.mark.parametrize("silence", SILENCES, ids=str)
+def test_who_waits_long_for_the_first_text_reads_so(client, document, provider, monkeypatch, silence):
+    # A busy machine has asked by then.
+    monkeypatch.setattr(Runner, "STILL_WAITING_SECONDS", 1)
+    provider.script(**silence)
+    analysis = ask(client, document)
+    viewer = stream(client, analysis).response
+    read_until(viewer, b'hx-target="#status" hx-swap="textContent">Still waiting')
+    client.post(f"{analysis}/cancellation")
+    assert b"event: done" in b"".join(viewer)
 
 
 @pytest.mark.fault("no first token")

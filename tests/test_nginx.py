@@ -13,6 +13,7 @@ from gevent.server import StreamServer
 
 from bench.stalled import Launched
 from tests.chromium import Browser, squeezed
+from tests.fleet import wait_until
 from tests.nginx import SHIPPED, authority, default_nginx, shipped_nginx
 from tests.page import Page
 from tests.person import Writer
@@ -287,6 +288,21 @@ def test_what_a_client_says_of_itself_is_not_believed(server, tmp_path, authorit
         "X-Forwarded-For": "127.0.0.1",
         "X-Forwarded-Proto": "https",
     }
+
+
+def test_what_a_person_looks_for_is_in_no_line_of_its_log(server, tmp_path, authority):
+    with (
+        shipped_nginx(tmp_path / "ours", authority, server.socket) as url,
+        people_of(url, authority) as people,
+    ):
+        address = "/search?q=canary"
+        id = people.get(address, headers={"Referer": url + address}).headers["X-Request-ID"]
+        log = tmp_path / "ours/access.log"
+        wait_until(lambda: id in log.read_text())
+
+    line = next(line for line in log.read_text().splitlines() if id in line)
+    assert ' "GET /search HTTP/1.1" 200 ' in line
+    assert "canary" not in line
 
 
 def test_a_post_is_never_sent_twice_and_what_only_reads_is_asked_elsewhere(server, tmp_path, authority):

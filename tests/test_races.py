@@ -67,9 +67,14 @@ class Races:
         self.analyzer = app.extensions["analyzer"]
         self.chance = random.Random(1)
 
-    def rounds(self, rounds=ROUNDS):
-        """Yield the number of each round; when it is over nothing may be left of it."""
-        for number in range(rounds):
+    def rounds(self, rounds=ROUNDS, until=lambda: True):
+        """Yield the number of each round; when it is over nothing may be left of it.
+
+        There are more, ten times as many at most, `until` each side has won: a busy machine favours one.
+        """
+        for number in range(10 * rounds):
+            if number >= rounds and until():
+                return
             self.holds = bool(number % 2)
             other = gevent.spawn(self._hold_again_and_again)
             try:
@@ -223,8 +228,8 @@ def test_two_stops_are_one(races, document, provider, model):
 @pytest.mark.parametrize("model", PAID)
 def test_a_stop_against_the_last_token_leaves_one_ending(races, document, provider, model):
     provider.script(text=SAID)
-    statuses = set()
-    for number in races.rounds(2 * ROUNDS):
+    statuses, either = set(), {Status.COMPLETE, Status.STOPPED}
+    for number in races.rounds(2 * ROUNDS, lambda: statuses == either):
         watching = races.ask(document, model)
         races.meet((races.stop, watching.path))
         text, status = watching.end()
@@ -235,7 +240,7 @@ def test_a_stop_against_the_last_token_leaves_one_ending(races, document, provid
         assert row(watching.path).__data__ == ended.__data__
         assert provider.calls <= number + 1
         statuses.add(status)
-    assert statuses == {Status.COMPLETE, Status.STOPPED}
+    assert statuses == either
 
 
 @pytest.mark.fault("stopped meanwhile")
@@ -288,29 +293,29 @@ def test_a_deletion_during_the_stream_tells_all_viewers(races, document, provide
 @pytest.mark.parametrize("model", PAID)
 def test_a_deletion_against_the_end_tells_of_one_of_them(races, document, provider, model):
     provider.script(text=SAID)
-    told = set()
-    for _ in races.rounds():
+    told, either = set(), {None, Status.COMPLETE}
+    for _ in races.rounds(until=lambda: told == either):
         watching = races.ask(document, model)
         races.meet((races.delete, watching.path))
         text, status = watching.end()
         assert text == STORED if status else STORED.startswith(text)
         assert row(watching.path) is None
         told.add(status)
-    assert told == {None, Status.COMPLETE}
+    assert told == either
 
 
 @pytest.mark.fault("deleted meanwhile")
 def test_a_document_that_goes_while_an_analysis_starts_takes_it_along(races, provider):
     provider.script(fault="silence", at=1)
-    started = set()
-    for number in races.rounds():
+    started, either = set(), {True, False}
+    for number in races.rounds(until=lambda: started == either):
         document = bring(races.app.test_client(), "Text.")
         path, _ = races.meet((races.post, document, f"key-{number}"), (races.delete, document))
         started.add(bool(path))
         if path:
             assert races.watch(path).end()[1] is None
             assert row(path) is None
-    assert started == {True, False}
+    assert started == either
 
 
 # The orders of things that the rounds above may miss

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import time
 from datetime import timedelta
 from html import unescape
@@ -14,7 +15,7 @@ import storage
 from analyzer.readings import Readings, _Job
 from extraction import Reason, Unreadable
 from models import Document, Ended, Reading, User
-from storage import connected, saving
+from storage import StorageFull, connected, saving
 from tests.fleet import wait_until
 from tests.pdf_files import Pdf, book
 from tests.person import PARTIAL
@@ -146,6 +147,7 @@ def test_to_htmx_the_end_is_the_address_of_the_document(client, readings):
     assert client.get(answer.headers["HX-Redirect"]).status_code == 200
 
 
+@pytest.mark.fault("reading cancelled")
 def test_cancelled_it_leaves_nothing_not_even_its_child(client, long, readings):
     answer = client.post(f"{long}/cancellation")
     assert (answer.status_code, answer.headers["Location"]) == (303, long)
@@ -158,6 +160,7 @@ def test_cancelled_it_leaves_nothing_not_even_its_child(client, long, readings):
     assert row(long).stop_requested
 
 
+@pytest.mark.fault("reading cancelled")
 def test_cancelling_what_was_read_changes_nothing(client, readings):
     path = upload(client, "long.pdf", book(101)).headers["Location"]
     answer, _ = follow(client, path)
@@ -166,6 +169,7 @@ def test_cancelling_what_was_read_changes_nothing(client, readings):
     assert not row(path).stop_requested
 
 
+@pytest.mark.fault("reading cancelled")
 def test_of_two_that_end_a_reading_at_once_exactly_one_does(connection):
     owner = User.local()
     endings = [
@@ -198,6 +202,7 @@ def test_why_a_long_file_cannot_be_read_is_told_on_its_page(client, readings):
     assert count_documents() == 0
 
 
+@pytest.mark.fault("killed while it reads")
 def test_when_nothing_is_heard_for_long_it_was_interrupted(client, long, readings):
     age(long, Reading.LOST_SECONDS - 5)
     assert "Reading page " in client.get(long).text
@@ -209,6 +214,7 @@ def test_when_nothing_is_heard_for_long_it_was_interrupted(client, long, reading
     assert count_documents() == 0
 
 
+@pytest.mark.fault("shut down")
 def test_at_the_end_of_the_process_what_is_read_is_interrupted(client, long, readings):
     readings.drain()
     assert row(long).reason == Reason.INTERRUPTED
@@ -217,6 +223,7 @@ def test_at_the_end_of_the_process_what_is_read_is_interrupted(client, long, rea
     wait_until(lambda: not readers(), seconds=5)
 
 
+@pytest.mark.fault("shut down")
 def test_at_the_end_of_the_process_who_waits_for_a_file_is_told(client, readings, no_turns):
     waiting = gevent.spawn(upload, client, "a.txt", b"Text.")
     wait_until(lambda: readings._jobs)
@@ -225,6 +232,7 @@ def test_at_the_end_of_the_process_who_waits_for_a_file_is_told(client, readings
     assert SENTENCES[Reason.INTERRUPTED] in unescape(waiting.get().text)
 
 
+@pytest.mark.fault("too many files")
 def test_a_file_waits_its_turn_and_its_page_says_so(client, impatient, no_turns):
     path = upload(client, "a.txt", b"Text.").headers["Location"]
     assert "Other files are being read: this one waits its turn." in client.get(path).text
@@ -232,6 +240,7 @@ def test_a_file_waits_its_turn_and_its_page_says_so(client, impatient, no_turns)
     assert kept(follow(client, path)[0]).text == "Text."
 
 
+@pytest.mark.fault("reading cancelled")
 @pytest.mark.parametrize("kind", ["cancelled", "interrupted"])
 def test_one_that_waits_its_turn_can_end_too(client, readings, impatient, no_turns, kind):
     path = upload(client, "a.txt", b"Text.").headers["Location"]
@@ -244,6 +253,7 @@ def test_one_that_waits_its_turn_can_end_too(client, readings, impatient, no_tur
     assert count_documents() == 0
 
 
+@pytest.mark.fault("too many files")
 def test_those_who_wait_keep_no_connection_from_others(app, client, no_turns):
     """As many as a process has connections to PostgreSQL wait for their files, and more."""
     waiting = [gevent.spawn(upload, app.test_client(), "a.txt", b"Text.") for _ in range(12)]
@@ -297,6 +307,22 @@ def test_a_file_that_can_be_no_document_has_no_reading(connection):
     assert Reading.select().count() == 0
 
 
+@pytest.mark.fault("shut down")
+@pytest.mark.sqlite
+def test_a_process_that_ends_finishes_what_it_reads_within_its_grace(precis):
+    precis.start(PRECIS_GRACE_SECONDS="60")
+    path = send(precis, "long.pdf", book(200))
+    with held_up(precis.worker()):
+        assert "Reading page" in httpx2.get(precis.url + path).text
+        precis.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not precis.is_up())
+    assert precis.process.wait() == 0
+    assert precis.rows("SELECT page_count FROM document") == [(200,)]
+    precis.start()
+    assert re.fullmatch(r"/documents/\d+", httpx2.get(precis.url + path).headers["Location"])
+
+
+@pytest.mark.fault("killed while it reads")
 def test_a_process_that_is_killed_while_it_reads_is_told_of_plainly(precis):
     precis.start()
     path = send(precis, "long.pdf", book(1000))
@@ -309,3 +335,21 @@ def test_a_process_that_is_killed_while_it_reads_is_told_of_plainly(precis):
     storage.database.disconnect()
     precis.start()
     assert SENTENCES[Reason.INTERRUPTED] in unescape(httpx2.get(precis.url + path).text)
+
+
+@pytest.mark.fault("no room for a document")
+def test_a_file_for_which_there_is_no_room_leaves_nothing_and_its_person_is_told(
+    client, readings, monkeypatch
+):
+    def fail(*_args, **_kwargs):
+        raise StorageFull("database or disk is full")
+
+    monkeypatch.setattr(Document, "add", fail)
+    short = upload(client, "a.pdf", book(1))
+    assert short.status_code == 503
+    assert "Storage is full: nothing more can be saved." in short.text
+    path = upload(client, "long.pdf", book(101)).headers["Location"]
+    is_over(readings)
+    assert SENTENCES[Reason.NOT_SAVED] in unescape(client.get(path).text)
+    assert not readers()
+    assert count_documents() == 0

@@ -158,9 +158,10 @@ def test_a_clock_that_jumps_ends_nothing(analyzer, client, document, provider, m
     provider.script(text="One two three four", rate=20)
     analysis = ask(client, document)
     watcher = Watcher(analyzer, analysis).to_the_first_text()
-    now = models.now
+    clock = storage.database.obj
+    now = clock.now
 
-    monkeypatch.setattr(models, "now", lambda: now() + timedelta(hours=hours))
+    monkeypatch.setattr(clock, "now", lambda: now() + timedelta(hours=hours))
     assert analyzer._recover() == []
 
     assert watcher.to_the_end() == ("One two three four", Status.COMPLETE)

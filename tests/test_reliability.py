@@ -50,7 +50,8 @@ def product_words():
     texts = [file.read_text() for file in sorted((ROOT / "templates").rglob("*.*"))]
     for file in sorted((ROOT / "views").rglob("*.py")):
         texts += [node.value for node in ast.walk(ast.parse(file.read_text())) if is_text(node)]
-    return plain(" ".join(re.sub(r"<[^>]+>|\{[{%#].*?[}%#]\}", "", unescape(text)) for text in texts))
+    # One by one: a brace that is alone in one text would take all up to another's with it.
+    return " ".join(plain(re.sub(r"<[^>]+>|\{[{%#].*?[}%#]\}", "", unescape(text))) for text in texts)
 
 
 def is_text(node):

@@ -13,6 +13,9 @@ from views.helpers import rendering, sse
 from views.helpers.markdown import render
 from views.helpers.rendering import Rendering
 
+# The progress goes by the database's clock.
+pytestmark = pytest.mark.usefixtures("tables")
+
 
 def test_viewers_that_share_a_rendering_feed_it_each_text_once():
     shared = Rendering(1, 3, now())

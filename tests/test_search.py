@@ -1,20 +1,17 @@
 """Search: what a question finds, in which order, and how what is new comes to be found."""
 
-import re
 import shutil
-from html import unescape
 
 import gevent
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-import models
 import storage
 from models import Analysis, Document, Order, Status, Unsearched, User
 from storage import backups, connected, database, saving, schema, search
 from storage.search import Question
-from tests.person import PARTIAL, Writer, bring, held
+from tests.person import bring, held
 from views import search as page
 
 pytestmark = pytest.mark.both_modes
@@ -82,43 +79,42 @@ def texts(tables):
 # What a question finds
 
 
-@pytest.mark.parametrize(
-    ("question", "expected"),
-    [
-        ("tenant rent", {"Lease of Lindenhof", "Rental guide"}),
-        ("tenant advance", {"Lease of Lindenhof"}),
-        ("lindenhof tenant", {"Lease of Lindenhof"}),
-        ("TENANT", {"Lease of Lindenhof", "Rental guide"}),
-        ("kundigung", {"Lease of Lindenhof"}),
-        ("KÜNDIGUNG eclair", set()),
-        ("strasse éCLAIR final", {"Minutes"}),
-        ('"the rent"', {"Lease of Lindenhof", "Rental guide"}),
-        ('"rent the"', {"Rental guide"}),
-        ('"tenant rent"', set()),
-        ("“the rent” „pay the“", {"Lease of Lindenhof", "Rental guide"}),
-        ("contr", {"Rental guide"}),
-        ('"contr"', set()),
-        ("co", set()),
-        ("rent -advance", {"Rental guide"}),
-        ('rent -"in advance"', {"Rental guide"}),
-        ("rent -lindenhof", {"Rental guide"}),
-        ("-rent", set()),
-        ("11,400", {"Minutes"}),
-        ("2027", {"Minutes"}),
-        ("per-Einschreiben", {"Lease of Lindenhof"}),
-        ("支付租金", {"租约"}),
-        ("金租", set()),
-        ("每月 -户", set()),
-        ("เช่า", {"租约"}),
-        ("שלום", {"租约"}),
-        ('"the rent', {"Lease of Lindenhof", "Rental guide"}),
-        ("NEAR OR NOT", set()),
-        ("head:lease", set()),
-        ("title AND", set()),
-    ],
-)
-def test_a_question_finds_what_has_all_its_words_and_none_that_it_excludes(texts, question, expected):
-    assert set(titles(question)) == expected
+QUESTIONS = {
+    "tenant rent": {"Lease of Lindenhof", "Rental guide"},
+    "tenant advance": {"Lease of Lindenhof"},
+    "lindenhof tenant": {"Lease of Lindenhof"},
+    "TENANT": {"Lease of Lindenhof", "Rental guide"},
+    "kundigung": {"Lease of Lindenhof"},
+    "KÜNDIGUNG eclair": set(),
+    "strasse éCLAIR final": {"Minutes"},
+    '"the rent"': {"Lease of Lindenhof", "Rental guide"},
+    '"rent the"': {"Rental guide"},
+    '"tenant rent"': set(),
+    "“the rent” „pay the“": {"Lease of Lindenhof", "Rental guide"},
+    "contr": {"Rental guide"},
+    '"contr"': set(),
+    "co": set(),
+    "rent -advance": {"Rental guide"},
+    'rent -"in advance"': {"Rental guide"},
+    "rent -lindenhof": {"Rental guide"},
+    "-rent": set(),
+    "11,400": {"Minutes"},
+    "2027": {"Minutes"},
+    "per-Einschreiben": {"Lease of Lindenhof"},
+    "支付租金": {"租约"},
+    "金租": set(),
+    "每月 -户": set(),
+    "เช่า": {"租约"},
+    "שלום": {"租约"},
+    '"the rent': {"Lease of Lindenhof", "Rental guide"},
+    "NEAR OR NOT": set(),
+    "head:lease": set(),
+    "title AND": set(),
+}
+
+
+def test_a_question_finds_what_has_all_its_words_and_none_that_it_excludes(texts):
+    assert {question: set(titles(question)) for question in QUESTIONS} == QUESTIONS
 
 
 ODD = st.text(
@@ -255,7 +251,7 @@ def test_what_was_found_and_all_there_is_come_in_the_order_asked_for(tables):
 
 def test_of_more_than_are_looked_at_it_says_so_and_shows_the_newest(client, monkeypatch):
     monkeypatch.setattr(search, "MOST_FOUND", 3)
-    monkeypatch.setattr(models, "MOST_FOUND", 3)
+    monkeypatch.setattr("records.search.MOST_FOUND", 3)
     keep_many(5)
     found = look(Document, "word")
     assert sorted(hit.row.title for hit in found.hits) == ["Title 2", "Title 3", "Title 4"]
@@ -333,7 +329,7 @@ def test_one_that_is_renamed_while_it_is_made_searchable_is_found_by_its_new_tit
             document.rename(todo.pop())
         return real(text)
 
-    monkeypatch.setattr(models, "words_of_long", rename_meanwhile)
+    monkeypatch.setattr("records.unsearched.words_of_long", rename_meanwhile)
     assert titles("tenancy") == ["Tenancy"]
     assert titles("lease") == []
 
@@ -431,99 +427,3 @@ def test_a_backup_is_searched_like_the_original(texts, tmp_path):
     assert len(titles("rent")) == 2
     with connected():
         database.execute_sql("INSERT INTO document_words (document_words) VALUES ('integrity-check')")
-
-
-# The page
-
-
-def items(answer):
-    """Return the titles that a page lists, as they are written in it."""
-    return re.findall(r'<li>\s*<a href="/[a-z]+/[0-9]+">(.*?)</a>', answer.text, re.DOTALL)
-
-
-def test_the_page_shows_what_was_found_with_the_words_marked(client, analyzer):
-    path = bring(client, "<b>Terms</b> & conditions\n\nPay <i>by March</i>.", title="<b>Terms")
-    Writer(analyzer, path).write("Pay **soon** <script>.").end()
-    answer = client.get("/search?q=pay+terms")
-    assert items(answer) == ["&lt;b&gt;<mark>Terms</mark>"]
-    assert "<mark>Pay</mark> &lt;i&gt;by March&lt;/i&gt;." in answer.text
-    assert "1 document and 0 analyses found" in answer.text
-    answer = client.get("/search?q=soon")
-    assert items(answer) == ["Brief of &lt;b&gt;Terms"]
-    assert "Pay **<mark>soon</mark>** &lt;script&gt;." in answer.text
-
-
-@pytest.mark.parametrize("question", ['"><script>alert(1)</script>', "</title><img src=x onerror=alert(1)>"])
-def test_a_question_is_shown_as_text(client, question):
-    for headers in ({}, PARTIAL):
-        shown = client.get("/search", query_string={"q": question}, headers=headers).text
-        assert question not in shown
-        assert question in unescape(shown)
-
-
-def test_a_question_that_finds_nothing_is_told_what_to_try(client, document):
-    shown = client.get("/search?q=nowhere").text
-    assert 'role="status">Nothing found<' in shown
-    assert "Nothing has all of these words. Try fewer of them" in shown
-    assert "Type a word or a number to look for." in client.get("/search?q=-terms").text
-    many = "+".join(f"w{n}" for n in range(40))
-    assert "Only the first words were looked for" in client.get(f"/search?q={many}").text
-
-
-def test_all_there_is_can_be_reached_page_by_page(client):
-    assert "There is nothing yet." in client.get("/search").text
-    keep_many(120)
-    path, seen = "/search", []
-    while path:
-        answer = client.get(path)
-        assert 'role="status">120 documents and 0 analyses<' in answer.text
-        seen += items(answer)
-        following = re.search(r'<a rel="next" href="([^"]+)"', answer.text)
-        path = following and unescape(following[1])
-    assert seen == [f"Title {n}" for n in reversed(range(120))]
-    assert "Page 3 of 3" in answer.text
-    back = unescape(re.search(r'<a rel="prev" href="([^"]+)"', answer.text)[1])
-    assert items(client.get(back)) == seen[50:100]
-    assert len(items(client.get("/search?q=word&order=oldest&page=3"))) == 20
-
-
-@pytest.mark.parametrize("number", ["0", "-1", "x", "1.5", "9" * 30, "٣"])
-def test_a_page_that_cannot_be_is_the_first(client, document, number):
-    assert items(client.get("/search", query_string={"page": number})) == ["Terms of use"]
-
-
-def test_a_page_after_the_last_leads_back(client, document):
-    answer = client.get("/search?page=999999")
-    assert items(answer) == []
-    assert '<a rel="prev" href="/search">' in answer.text
-
-
-def test_each_order_is_a_link_and_an_unknown_one_is_the_first(client, document):
-    answer = client.get("/search?q=terms&order=sideways")
-    assert '<a href="/search?q=terms" aria-current="true">Best match</a>' in answer.text
-    for order in ("newest", "oldest", "title", "longest"):
-        path = f"/search?q=terms&amp;order={order}"
-        assert f'<a href="{path}">' in answer.text
-        assert f'<a href="{path}" aria-current="true">' in client.get(unescape(path)).text
-    assert "Best match" not in client.get("/search").text
-
-
-def test_htmx_gets_the_part_that_changes_and_an_address_to_come_back_to(client, document):
-    here = {"HX-Current-URL": "http://localhost/"}
-    answer = client.get("/search?q=terms", headers=PARTIAL | here)
-    assert "<html" not in answer.text
-    assert "<title>terms – Search – Precis</title>" in answer.text
-    said = '<hx-partial hx-target="#count" hx-swap="textContent">1 document and 0 analyses found</hx-partial>'
-    assert said in answer.text
-    assert answer.headers["HX-Push-Url"] == "/search?q=terms"
-    assert "HX-Current-URL" in answer.vary
-    here = {"HX-Current-URL": "http://localhost/search?q=te"}
-    answer = client.get("/search?q=terms&order=title", headers=PARTIAL | here)
-    assert answer.headers["HX-Replace-Url"] == "/search?q=terms&order=title"
-    assert "HX-Push-Url" not in answer.headers
-
-
-def test_the_front_page_leads_to_search(client, document):
-    shown = client.get("/").text
-    assert '<form class="search" role="search" action="/search"' in shown
-    assert '<a href="/search">' in shown

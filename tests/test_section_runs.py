@@ -35,6 +35,8 @@ TOGETHER = "so it was read in sections"
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
     monkeypatch.setattr(Runner, "PAUSES", (0.01, 0.01))
+    # Else nearly all of the time is that of the many short answers' ticks.
+    monkeypatch.setattr(TokenLog, "TICK_SECONDS", 0.001)
 
 
 @pytest.fixture
@@ -362,11 +364,10 @@ def test_who_comes_late_sees_which_section_is_read(client, document, provider, e
 
 
 @pytest.mark.sqlite
-def test_a_thousand_pages_are_read_at_a_small_window(make_app, provider, monkeypatch):
-    monkeypatch.setattr(TokenLog, "TICK_SECONDS", 0.001)
-    app = make_app(context_tokens=16_000)
+def test_a_thousand_pages_are_read_at_a_small_window(make_app, provider):
+    app = make_app(context_tokens=WINDOW)
     client, analyzer = app.test_client(), app.extensions["analyzer"]
-    parts = [f"Page {n // 4 + 1} says thing{n}. " + "Words follow here. " * 24 for n in range(4000)]
+    parts = [f"Page {n // 4 + 1} says thing{n}. " + "Words follow here. " * 8 for n in range(4000)]
     text = "\n\n".join(parts)
     with connected():
         owner = User.local()
@@ -393,8 +394,7 @@ def test_a_thousand_pages_are_read_at_a_small_window(make_app, provider, monkeyp
     assert all(int(number) + 1 == int(paragraph) for number, paragraph in quotes)
 
 
-def test_the_offline_analyst_goes_on_where_it_was_interrupted(analyzer, client, document, monkeypatch):
-    monkeypatch.setattr(TokenLog, "TICK_SECONDS", 0.001)
+def test_the_offline_analyst_goes_on_where_it_was_interrupted(analyzer, client, document):
     whole = finished(client, document, model="offline:extractive")
     text = row(whole).text
     assert row(whole).status == "complete"

@@ -174,6 +174,7 @@ def test_one_that_stays_locked_is_given_up_and_is_not_full(file, monkeypatch):
     assert "later" in titles(file)
 
 
+@pytest.mark.fault("no room for a document")
 @pytest.mark.fault("storage full")
 def test_on_a_full_disk_a_server_refuses_to_save_shows_what_is_saved_and_recovers_by_itself(precis, provider):
     precis.start()

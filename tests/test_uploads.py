@@ -200,6 +200,7 @@ def test_no_original_is_kept_where_none_shall_be(make_app):
         ("a\x00b\x1bc.txt", "a�b c.txt"),
         ("invoice\u202etxt.exe.txt", "invoice txt.exe.txt"),
         ("CON.txt", "CON.txt"),
+        ("\u202e\x1b /", "Untitled"),
         ("x" * 300 + ".txt", "x" * 119 + "…"),
         ("<img src=x onerror=alert(1)>.txt", "<img src=x onerror=alert(1)>.txt"),
         ("a;b='c'.txt", "a;b='c'.txt"),

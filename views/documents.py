@@ -77,7 +77,7 @@ def document_page(document: Document, form: AnalyzeForm) -> str:
         document=document,
         paragraphs=paragraphs(document.read()),
         analyses=Analysis.of(document),
-        analysed_before=document.analysed_before(),
+        analysed_before=Analysis.of_same_text(document),
         form=form,
     )
 

@@ -34,6 +34,8 @@ SENTENCES = {
     "Save it as plain text or as a new PDF and try again, or paste the text.",
     Reason.INTERRUPTED: "Precis was interrupted while it read this file. "
     "Nothing of it was kept: select the file again.",
+    Reason.NOT_SAVED: "This file could not be saved: storage is full, or the database does not answer. "
+    "Nothing of it was kept: tell whoever runs Precis, then select it again.",
 }
 CANCELLED = "You cancelled this. Nothing of the file was kept."
 
@@ -55,6 +57,7 @@ UNREAD = {
     "images": "Pictures are not read: {}.",
     "comments": "Comments are not read: {}.",
     "changes": "Tracked changes: {}. They are read as if all were accepted.",
+    "formulas": "Formulas: {}. Of them letters and figures are read, without powers and fractions.",
     "embedded": "Embedded files are not read: {}.",
     "hidden": "Hidden text is not read: {} characters.",
     "outside": "Menus and what else stands around the text are not read: {} characters.",

@@ -1,0 +1,1 @@
+"""Records: what is kept, in parts; `models` is the door to them."""
