@@ -112,7 +112,7 @@ class _Job:
             if reader.ready() or self._tell_until_read(reader):
                 self._end(reader.get())
         except StorageError as failure:
-            logger.error("could not keep a file", extra={"error": str(failure)})
+            logger.error("could not keep a file", exc_info=failure)
             if self._reading is None:
                 self.answer.set_exception(failure)
                 return

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from analyzer.text import as_title, clean, count_words, guess_title, paragraphs
 from extraction import Unreadable
+from extraction.limits import MAX_CHARACTERS
 from models import Analysis, Document, Reading, moments_ago
 from views.helpers.forms import AnalyzeForm
 from views.helpers.pages import render_large
@@ -17,8 +18,6 @@ from views.helpers.reasons import explain
 from views.helpers.routes import IdConverter, find_document, person, readings
 
 blueprint = Blueprint("documents", __name__)
-
-MAX_CHARACTERS = 2_000_000
 
 
 @blueprint.get("/")
