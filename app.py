@@ -43,6 +43,10 @@ def create_app(settings: Settings) -> Flask:
     app = Flask(__name__)
     app.config.update(
         SECRET_KEY=settings.secret_key or None,
+        AUTH=settings.auth,
+        ADMINS=settings.admins,
+        PROXY_USER_HEADER=settings.proxy_user_header,
+        PROXY_ADDRESSES=settings.proxy_addresses,
         HOSTS={host.lower() for host in settings.hosts},
         MAX_CONTENT_LENGTH=16 * 1024 * 1024,
         # Flask's own limit of 500 kB for a form's field would refuse a long paste.

@@ -36,7 +36,7 @@ SLOW_SECONDS = 0.1
 LITTLE_DISK, TOO_LITTLE_DISK = 2_000_000_000, 100_000_000
 FEW_CONNECTIONS = 1_000
 PRIVATE = 0o077
-SECRETS = {"secret_key", "openai_api_key", "anthropic_api_key"}
+SECRETS = {"secret_key", "openai_api_key", "anthropic_api_key", "oidc_client_secret"}
 # Everything up to the last @, because a password may hold one.
 PASSWORD = re.compile(r"(?<=://)\S*@|(?<=[?&])\S*")
 ANYBODY = "There is no sign-in: whoever reaches this address sees, starts and deletes everything"

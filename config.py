@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -51,7 +52,9 @@ class Settings(BaseSettings):
         description="`redis://host:port/0`, through which several processes hear of each other.",
     )
     secret_key: str = Field(
-        "", alias="PRECIS_SECRET_KEY", description="Key that signs cookies; without sign-in there are none."
+        "",
+        alias="PRECIS_SECRET_KEY",
+        description="Key that signs cookies, see Sign-in; without it there are none.",
     )
     models: Words = Field(
         (),
@@ -90,7 +93,7 @@ class Settings(BaseSettings):
     analyze_limit: str = Field(
         "5 per minute",
         alias="PRECIS_ANALYZE_LIMIT",
-        description="How often one address may start an analysis; empty: no limit.",
+        description="How often one person may start an analysis; empty: no limit.",
     )
     max_running: int = Field(
         200, ge=1, alias="PRECIS_MAX_RUNNING", description="Analyses one process runs at a time; more wait."
@@ -124,14 +127,95 @@ class Settings(BaseSettings):
         alias="PRECIS_ROLE",
         description="What a process does: `web` serves pages, `worker` runs analyses, `all` does both.",
     )
-    auth: Literal["none"] = Field(
-        "none", alias="PRECIS_AUTH", description="How people sign in: `none`, one local person."
+    auth: Literal["none", "proxy", "oidc"] = Field(
+        "none",
+        alias="PRECIS_AUTH",
+        description="How people sign in: `none`, one local person; `proxy`, a proxy says who asks; `oidc`, "
+        "an OpenID provider.",
+    )
+    proxy_user_header: str = Field(
+        "X-Forwarded-User",
+        alias="PRECIS_PROXY_USER_HEADER",
+        description="With `proxy`: the header in which the proxy says who asks.",
+    )
+    proxy_addresses: Words = Field(
+        ("127.0.0.1", "::1"),
+        alias="PRECIS_PROXY_ADDRESSES",
+        description="With `proxy`: the addresses from which that header is believed, comma-separated; a unix "
+        "socket always is.",
+    )
+    oidc_issuer: str = Field(
+        "",
+        alias="PRECIS_OIDC_ISSUER",
+        description="With `oidc`: the provider's address, without /.well-known.",
+    )
+    oidc_client_id: str = Field(
+        "",
+        alias="PRECIS_OIDC_CLIENT_ID",
+        description="With `oidc`: the name that the provider knows Precis by.",
+    )
+    oidc_client_secret: str = Field(
+        "", alias="PRECIS_OIDC_CLIENT_SECRET", description="With `oidc`: the secret that belongs to it."
+    )
+    oidc_admin_group: str = Field(
+        "",
+        alias="PRECIS_OIDC_ADMIN_GROUP",
+        description="With `oidc`: whoever has this group in the claim `groups` is an administrator.",
+    )
+    admins: Words = Field(
+        (), alias="PRECIS_ADMINS", description="Names of the people who are administrators, comma-separated."
+    )
+    session_hours: float = Field(
+        12, gt=0, alias="PRECIS_SESSION_HOURS", description="With `oidc`: how long a sign-in lasts at most."
+    )
+    idle_minutes: float = Field(
+        120,
+        gt=0,
+        alias="PRECIS_IDLE_MINUTES",
+        description="With `oidc`: how long it lasts without a request.",
     )
     trusted_proxies: int = Field(
         0, ge=0, alias="PRECIS_TRUSTED_PROXIES", description="Proxies in front whose headers are believed."
     )
+    budget_analysis: Decimal = Field(
+        Decimal(0),
+        ge=0,
+        alias="PRECIS_BUDGET_ANALYSIS",
+        description="What one analysis may cost at most, in US dollars; 0: no limit.",
+    )
+    budget_person: Decimal = Field(
+        Decimal(0),
+        ge=0,
+        alias="PRECIS_BUDGET_PERSON",
+        description="What one person may spend in a day (UTC), in US dollars; 0: no limit.",
+    )
+    budget_day: Decimal = Field(
+        Decimal(0),
+        ge=0,
+        alias="PRECIS_BUDGET_DAY",
+        description="What all may spend in a day (UTC), in US dollars; 0: no limit.",
+    )
+    prices: Words = Field(
+        (),
+        alias="PRECIS_PRICES",
+        description="Prices of models that have none in the built-in list or another one there, "
+        "comma-separated: `provider:model=in/out`, in US dollars per million tokens.",
+    )
+    retention_days: int = Field(
+        0,
+        ge=0,
+        alias="PRECIS_RETENTION_DAYS",
+        description="After how many days without a new analysis a document is deleted, with its analyses; "
+        "0: never.",
+    )
+    event_days: int = Field(
+        365,
+        ge=1,
+        alias="PRECIS_EVENT_DAYS",
+        description="For how many days it is kept who did what.",
+    )
 
-    @field_validator("hosts", "models", mode="before")
+    @field_validator("hosts", "models", "proxy_addresses", "admins", "prices", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

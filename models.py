@@ -1,4 +1,4 @@
-"""What is kept: people, documents, analyses and the token log's pieces, and every query on them.
+"""What is kept: people, documents, analyses, the token log's pieces and what was spent; every query on them.
 
 An analysis moves one way only, by the named methods of `Analysis`:
 
@@ -14,10 +14,13 @@ from records.analyses import Analysis
 from records.base import moments_ago, now
 from records.documents import Document, Original, Reading
 from records.errors import Ended, Gone
-from records.people import User
+from records.events import Event
+from records.expenses import Expense
+from records.people import Session, User
 from records.pieces import Piece
 from records.search import Found, Hit, Order
 from records.sections import Section
+from records.shares import Share
 from records.status import BROKEN_OFF, ENDINGS, LIVE, Status
 from records.unsearched import Unsearched
 
@@ -28,6 +31,8 @@ __all__ = [
     "Analysis",
     "Document",
     "Ended",
+    "Event",
+    "Expense",
     "Found",
     "Gone",
     "Hit",
@@ -36,6 +41,8 @@ __all__ = [
     "Piece",
     "Reading",
     "Section",
+    "Session",
+    "Share",
     "Status",
     "Unsearched",
     "User",

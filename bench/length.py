@@ -18,7 +18,8 @@ def run(provider, lengths=LENGTHS):
 
     `token` is the CPU microseconds of a token, without what an analysis of a single one costs.
     """
-    with rig.precis(provider) as server:
+    # The runner cuts off a provider that writes far more than was asked for.
+    with rig.precis(provider, PRECIS_MAX_OUTPUT_TOKENS=str(max(lengths))) as server:
         rig.warm(server, provider)
         start = rig.start_seconds(server, provider)
         for tokens in lengths:

@@ -217,6 +217,7 @@ def found_goals(kept):
     yield "the same: tokens lost", minute.get("lost"), 0
     yield "a further viewer, us per token delivered to it", column(results.VIEWERS, "further")[-1], 15
     yield "a token of 100,000, of one of 1,000", ratio(lengths[-1], lengths[0]), 1.1
+    yield "the same: tokens lost", column(results.LENGTH, "lost")[-1], 0
     one, shared, apart = (scaled(kept).get((name, 100), {}) for name in SCALED)
     yield (
         "CPU of a token with PostgreSQL and Redis, of SQLite's",
@@ -249,7 +250,7 @@ TABLES = {
         late_p50="late p50 ms",
         late_p99="p99 ms",
     ),
-    "length": plain(results.LENGTH, tokens="tokens", token="us/token", late_p99="late p99 ms"),
+    "length": plain(results.LENGTH, tokens="tokens", token="us/token", late_p99="late p99 ms", lost="lost"),
     "scale": plain(
         results.SCALE,
         server="server",

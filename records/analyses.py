@@ -62,6 +62,8 @@ class Analysis(Record):
     joins_at = IntegerField(null=True)
     sections = IntegerField(default=1)
 
+    SAME_TEXTS = 20
+
     class Meta:
         indexes = ((("owner", "request_key"), True),)
 
@@ -204,14 +206,15 @@ class Analysis(Record):
     def of_same_text(cls, document: Document) -> list[Analysis]:
         """Return the newest complete analysis of a document's very text by each recipe and model, no texts.
 
-        It may be of another document of the same person; what answers a question of its own is none.
+        It may be of one of the newest other documents of the same person with that text; what answers a
+        question of its own is none.
         """
-        of_text = (Document.owner == document.owner_id) & (Document.digest == document.digest)
+        same = (Document.owner == document.owner_id) & (Document.digest == document.digest)
+        newest = Document.select(Document.id).where(same).order_by(Document.id.desc()).limit(cls.SAME_TEXTS)
+        of_text = (cls.document == document) | cls.document.in_(newest)
         done = (cls.status == Status.COMPLETE) & (cls.question == "")
-        newest = (
-            cls.select(fn.MAX(cls.id)).join(Document).where(of_text, done).group_by(cls.recipe, cls.model)
-        )
-        return list(cls.select(*light(cls)).where(cls.id.in_(newest)).order_by(cls.id.desc()))
+        best = cls.select(fn.MAX(cls.id)).where(of_text, done).group_by(cls.recipe, cls.model)
+        return list(cls.select(*light(cls)).where(cls.id.in_(best)).order_by(cls.id.desc()))
 
     @classmethod
     def recent(cls, owner: User, limit: int = 50) -> list[Analysis]:

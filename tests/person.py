@@ -17,6 +17,13 @@ PARTIAL = HTMX | {"HX-Request-Type": "partial"}
 _keys = count()
 
 
+def as_person(app, name):
+    """Return the browser of a person whom a proxy on this machine has signed in; see `PRECIS_AUTH`."""
+    client = app.test_client()
+    client.environ_base["HTTP_X_FORWARDED_USER"] = name
+    return client
+
+
 def bring(client, text, **fields):
     """Bring a document; returns its path."""
     answer = post_large(client, "/documents", text=text, **fields)

@@ -37,7 +37,22 @@ DEFAULTS = {
     "PRECIS_WORKERS": 1,
     "PRECIS_ROLE": "all",
     "PRECIS_AUTH": "none",
+    "PRECIS_PROXY_USER_HEADER": "X-Forwarded-User",
+    "PRECIS_PROXY_ADDRESSES": ("127.0.0.1", "::1"),
+    "PRECIS_OIDC_ISSUER": "",
+    "PRECIS_OIDC_CLIENT_ID": "",
+    "PRECIS_OIDC_CLIENT_SECRET": "",
+    "PRECIS_OIDC_ADMIN_GROUP": "",
+    "PRECIS_ADMINS": (),
+    "PRECIS_SESSION_HOURS": 12,
+    "PRECIS_IDLE_MINUTES": 120,
     "PRECIS_TRUSTED_PROXIES": 0,
+    "PRECIS_BUDGET_ANALYSIS": 0,
+    "PRECIS_BUDGET_PERSON": 0,
+    "PRECIS_BUDGET_DAY": 0,
+    "PRECIS_PRICES": (),
+    "PRECIS_RETENTION_DAYS": 0,
+    "PRECIS_EVENT_DAYS": 365,
 }
 FIELDS = {config.name_of(field): field for field in Settings.model_fields}
 

@@ -6,18 +6,24 @@ from flask import Flask, request
 
 import storage
 from views import (
+    account,
     analyses,
     cancellations,
     continuations,
     deletions,
     documents,
     errors,
+    events,
     health,
     live,
     metrics,
     originals,
+    people,
     readings,
     search,
+    sessions,
+    shares,
+    spending,
     streams,
     titles,
 )
@@ -28,6 +34,7 @@ from views.helpers import (
     formats,
     headers,
     hosts,
+    identity,
     limits,
     reasons,
     routes,
@@ -49,6 +56,7 @@ def register(app: Flask, role: str = "all") -> None:
     turns.register(app)
     app.before_request(_connect)
     app.teardown_request(_disconnect)
+    identity.register(app)
     limits.register(app)
     headers.register(app)
     formats.register(app)
@@ -57,7 +65,8 @@ def register(app: Flask, role: str = "all") -> None:
     source.register(app)
     errors.register(app)
     pages = (documents, originals, readings, analyses, streams, live)
-    for view in (*pages, cancellations, continuations, deletions, search, titles, health, metrics):
+    actions = (cancellations, continuations, deletions, shares, titles)
+    for view in (*pages, *actions, search, sessions, account, spending, people, events, health, metrics):
         app.register_blueprint(view.blueprint)
 
 

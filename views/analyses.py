@@ -11,10 +11,11 @@ from analyzer.text import paragraphs
 from models import Analysis, Document, Gone
 from views.documents import document_page
 from views.helpers.forms import AnalyzeForm
+from views.helpers.identity import person
 from views.helpers.limits import count_start
 from views.helpers.markdown import Blocks
 from views.helpers.pages import render_large
-from views.helpers.routes import analyzer, find_analysis, find_document, is_htmx, is_partial, person
+from views.helpers.routes import analyzer, find_analysis, find_document, is_htmx, is_partial
 from views.helpers.sections import together_at
 
 blueprint = Blueprint("analyses", __name__)

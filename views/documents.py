@@ -13,9 +13,10 @@ from extraction import Unreadable
 from extraction.limits import MAX_CHARACTERS
 from models import Analysis, Document, Reading, moments_ago
 from views.helpers.forms import AnalyzeForm
+from views.helpers.identity import person
 from views.helpers.pages import render_large
 from views.helpers.reasons import explain
-from views.helpers.routes import IdConverter, find_document, person, readings
+from views.helpers.routes import IdConverter, find_document, readings
 
 blueprint = Blueprint("documents", __name__)
 

@@ -15,6 +15,7 @@ from views.documents import document_page
 from views.helpers.formats import plural
 from views.helpers.forms import AnalyzeForm
 from views.helpers.hosts import UnknownHost
+from views.helpers.identity import SignedOut
 from views.helpers.limits import TooOften
 from views.helpers.routes import find_document, is_htmx
 
@@ -33,6 +34,7 @@ FULL = "Storage is full: nothing more can be saved. What was saved can be read. 
 
 def register(app: Flask) -> None:
     """Answer every error with a page, or for htmx with a fragment."""
+    app.register_error_handler(SignedOut, _signed_out)
     app.register_error_handler(TooOften, _too_often)
     app.register_error_handler(StorageError, _storage)
     app.register_error_handler(DatabaseError, _storage)
@@ -64,6 +66,10 @@ def _http(error: HTTPException) -> tuple[str, int, dict[str, str]] | HTTPExcepti
 def _unreadable(error: ParseException) -> tuple[str, int]:
     """Answer a body whose chunks the server cannot tell apart; it closes the connection."""
     return _answer(SENTENCES[400], 400)
+
+
+def _signed_out(error: SignedOut) -> tuple[str, int]:
+    return _answer("Nobody has signed in. Open Precis by its usual address and sign in there.", 401)
 
 
 def _too_often(error: TooOften) -> tuple[str, int, dict[str, str]]:

@@ -11,7 +11,8 @@ from models import Analysis
 from storage import connected
 from views.analyses import shown
 from views.helpers.endings import waiting
-from views.helpers.routes import analyzer, find_analysis, person
+from views.helpers.identity import person
+from views.helpers.routes import analyzer, find_analysis
 from views.helpers.sockets import PIECE, watched
 from views.helpers.viewers import NoPlace, no_place, take_place
 

@@ -7,7 +7,8 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from extraction import Reason
 from models import Reading
-from views.helpers.routes import is_partial, person
+from views.helpers.identity import person
+from views.helpers.routes import is_partial
 
 blueprint = Blueprint("readings", __name__)
 

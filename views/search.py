@@ -14,7 +14,8 @@ from analyzer.text import clean
 from models import Analysis, Document, Order, Unsearched
 from storage import StorageError
 from storage.search import Question
-from views.helpers.routes import is_partial, person
+from views.helpers.identity import person
+from views.helpers.routes import is_partial
 
 blueprint = Blueprint("search", __name__)
 logger = logging.getLogger(__name__)

@@ -13,8 +13,9 @@ from flask import Blueprint, Response, abort, render_template, request
 from analyzer import Ended, Notice, Text, Viewer
 from models import Analysis
 from views.helpers import sse
+from views.helpers.identity import person
 from views.helpers.rendering import Rendering
-from views.helpers.routes import analyzer, is_htmx, person
+from views.helpers.routes import analyzer, is_htmx
 from views.helpers.sockets import watched
 from views.helpers.viewers import NoPlace, no_place, take_place
 

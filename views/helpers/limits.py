@@ -8,17 +8,17 @@ import time
 
 from flask import Flask, current_app
 from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
 from limits import RateLimitItem, parse_many
 from limits.errors import StorageError
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter, RateLimiter
 
 import metrics
+from views.helpers.identity import counted_as
 
 logger = logging.getLogger(__name__)
 
-limiter = Limiter(get_remote_address, strategy="moving-window")
+limiter = Limiter(counted_as, strategy="moving-window")
 
 # While Redis does not answer each process counts for itself; it is not asked at every start.
 REST_SECONDS = 5.0
@@ -78,7 +78,7 @@ def count_start() -> None:
     Called when everything else about the request is right, before the start: a limit that is looked
     at here and counted afterwards is passed by whoever sends many requests together.
     """
-    person, starts = get_remote_address(), current_app.extensions["starts"]
+    person, starts = counted_as(), current_app.extensions["starts"]
     limit = current_app.config["ANALYZE_LIMIT"]
     for item in parse_many(limit) if limit else ():
         if (until := starts.hit(item, person)) is not None:

@@ -1,4 +1,4 @@
-"""How URLs are read, and who reads them."""
+"""How URLs are read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from werkzeug.routing import BaseConverter
 
 from analyzer import Analyzer
 from analyzer.readings import Readings
-from models import Analysis, Document, User
+from models import Analysis, Document
+from views.helpers.identity import person
 
 
 class IdConverter(BaseConverter):
@@ -29,14 +30,6 @@ def analyzer() -> Analyzer:
 def readings() -> Readings:
     """Return what reads this application's files."""
     return cast(Readings, current_app.extensions["readings"])
-
-
-def person() -> User:
-    """Return who asks."""
-    # Without sign-in there is one, who stays the same: no query for each request.
-    if "person" not in current_app.extensions:
-        current_app.extensions["person"] = User.local()
-    return cast(User, current_app.extensions["person"])
 
 
 def find_document(id: int) -> Document:

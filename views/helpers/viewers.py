@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from flask import Response, current_app, render_template
-from flask_limiter.util import get_remote_address
 
 import logs
 import metrics
+from views.helpers.identity import counted_as
 
 RETRY_SECONDS = 10
 
@@ -18,7 +18,7 @@ class NoPlace(Exception):
 def take_place(response: Response) -> Response:
     """Give a viewer's response a place until it is closed, or raise `NoPlace`."""
     places: dict[object, str] = current_app.extensions.setdefault("places", {})
-    person, taken = get_remote_address(), list(places.values())
+    person, taken = counted_as(), list(places.values())
     config = current_app.config
     if len(taken) >= config["MAX_VIEWERS"] or taken.count(person) >= config["MAX_STREAMS"]:
         raise NoPlace
