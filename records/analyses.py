@@ -212,7 +212,8 @@ class Analysis(Record):
         same = (Document.owner == document.owner_id) & (Document.digest == document.digest)
         newest = Document.select(Document.id).where(same).order_by(Document.id.desc()).limit(cls.SAME_TEXTS)
         of_text = (cls.document == document) | cls.document.in_(newest)
-        done = (cls.status == Status.COMPLETE) & (cls.question == "")
+        # Not the bare column: SQLite would go by its index, and look at all that is complete.
+        done = (fn.COALESCE(cls.status, "") == Status.COMPLETE) & (cls.question == "")
         best = cls.select(fn.MAX(cls.id)).where(of_text, done).group_by(cls.recipe, cls.model)
         return list(cls.select(*light(cls)).where(cls.id.in_(best)).order_by(cls.id.desc()))
 
