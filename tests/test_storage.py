@@ -192,6 +192,9 @@ def test_on_a_full_disk_a_server_refuses_to_save_shows_what_is_saved_and_recover
         assert refused.status_code == 503
         assert "saved" in refused.text
         assert "<!doctype html>" in refused.text
+        # So long that it does not even come into the server.
+        refused = httpx2.post(f"{precis.url}/documents", files={"file": ("a.txt", b"a" * 2_000_000)})
+        assert (refused.status_code, "Storage is full" in refused.text) == (503, True)
         for path in ("/", document, done, running):
             assert httpx2.get(precis.url + path).status_code == 200
         assert precis.stored(done) == ending(precis, done)[2] != ""

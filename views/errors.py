@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 
 from flask import Flask, render_template, request
@@ -21,6 +22,7 @@ from views.helpers.routes import find_document, is_htmx
 
 logger = logging.getLogger(__name__)
 
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 SENTENCES = {
     400: "This request could not be understood. Go back, reload the page and try again.",
     404: "There is nothing at this address. It may have been deleted, or the address is mistyped.",
@@ -38,6 +40,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(TooOften, _too_often)
     app.register_error_handler(StorageError, _storage)
     app.register_error_handler(DatabaseError, _storage)
+    app.register_error_handler(OSError, _system)
     app.register_error_handler(IntegrityError, _fault)
     app.register_error_handler(DataError, _fault)
     app.register_error_handler(ParseException, _unreadable)
@@ -86,6 +89,14 @@ def _too_often(error: TooOften) -> tuple[str, int, dict[str, str]]:
 def _storage(error: Exception) -> tuple[str, int]:
     logger.error("the database does not answer", exc_info=error)
     return _answer(FULL if isinstance(error, StorageFull) else SENTENCES[503], 503)
+
+
+def _system(error: OSError) -> tuple[str, int]:
+    """Answer a file that comes and finds no room on the disk, where it lies until it is read."""
+    if error.errno not in NO_ROOM:
+        return _fault(error)
+    logger.error("there is no room for what comes", exc_info=error)
+    return _answer(FULL, 503)
 
 
 def _fault(error: Exception) -> tuple[str, int]:
