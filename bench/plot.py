@@ -9,7 +9,18 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 190, 74, 54
 TICKS = tuple(digit * 10**power for power in range(5) for digit in (1, 2, 5))
 NAME_HEIGHT = 17
 # Each stands out from white and from black, and no line is known by its colour alone: a name is at its end.
-COLOURS = ("#2f81f7", "#c4671b", "#8a63d2", "#d1495b", "#1f8f75", "#997a1f", "#7a8590")
+COLOURS = (
+    "#2f81f7",
+    "#c4671b",
+    "#8a63d2",
+    "#d1495b",
+    "#1f8f75",
+    "#997a1f",
+    "#7a8590",
+    "#b0479b",
+    "#4f7a28",
+    "#5b7fb8",
+)
 
 # Shown as an image it inherits nothing, so that it asks for the reader's colours itself.
 STYLE = """

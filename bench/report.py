@@ -69,7 +69,8 @@ def filled(text, kept):
 def series(kept):
     """Return the plot's lines: for each server (streams, CPU microseconds per token, whether in time)."""
     lines = {}
-    for row in rows(kept, results.STREAMS):
+    several = [row for row in rows(kept, results.SCALE) if row["server"] in SEVERAL]
+    for row in rows(kept, results.STREAMS) + several:
         is_in_time = not row["lost"] and row["late_p99"] <= IN_TIME
         lines.setdefault(row["server"], []).append((row["streams"], row["cpu"], is_in_time))
     return lines
@@ -229,6 +230,7 @@ def found_goals(kept):
     yield "a start with a million analyses kept, of one with ten", ratio(starts[-1], starts[0]), 1.1
 
 
+SEVERAL = ("PostgreSQL, 1 process", "PostgreSQL, 2 processes", "PostgreSQL, 4 processes")
 SCALED = ("SQLite, 1 process", "PostgreSQL, 1 process", "PostgreSQL, web + worker")
 
 
