@@ -12,6 +12,8 @@ monkey.patch_all()
 
 import argparse  # noqa: E402
 import sys  # noqa: E402
+from datetime import timedelta  # noqa: E402
+from ipaddress import ip_network  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import NoReturn  # noqa: E402
 
@@ -30,11 +32,16 @@ from analyzer import Analyzer, Limits  # noqa: E402
 from analyzer.channel import Redis, Silence  # noqa: E402
 from analyzer.prompt import RecipeError, load_recipes  # noqa: E402
 from analyzer.readings import Readings  # noqa: E402
+from analyzer.retention import Retention  # noqa: E402
+from analyzer.trail import Trail  # noqa: E402
 from config import ConfigError, Settings  # noqa: E402
 from findings import tell  # noqa: E402
+from models import Budgets, User, millionths  # noqa: E402
 from providers import anthropic, offline, openai  # noqa: E402
 from providers.base import Provider  # noqa: E402
 from storage import backups  # noqa: E402
+from views.helpers import openid  # noqa: E402
+from views.helpers.cookie import Cookie  # noqa: E402
 
 
 def create_app(settings: Settings) -> Flask:
@@ -42,11 +49,14 @@ def create_app(settings: Settings) -> Flask:
     storage.connect(settings.database_url)
     app = Flask(__name__)
     app.config.update(
-        SECRET_KEY=settings.secret_key or None,
+        SECRET_KEY=next(iter(settings.secret_key), None),
+        SECRET_KEY_FALLBACKS=settings.secret_key[1:],
         AUTH=settings.auth,
-        ADMINS=settings.admins,
+        ADMINS={User.as_name(name) for name in settings.admins},
         PROXY_USER_HEADER=settings.proxy_user_header,
-        PROXY_ADDRESSES=settings.proxy_addresses,
+        PROXY_ADDRESSES=[ip_network(address) for address in settings.proxy_addresses],
+        SESSION_LENGTH=timedelta(hours=settings.session_hours),
+        SESSION_IDLE=timedelta(minutes=settings.idle_minutes),
         HOSTS={host.lower() for host in settings.hosts},
         MAX_CONTENT_LENGTH=16 * 1024 * 1024,
         # Flask's own limit of 500 kB for a form's field would refuse a long paste.
@@ -55,13 +65,26 @@ def create_app(settings: Settings) -> Flask:
         ANALYZE_LIMIT=settings.analyze_limit,
         REDIS_URL=settings.redis_url,
         MAX_STREAMS=settings.max_streams,
+        RETENTION_DAYS=settings.retention_days,
         # The rest of the connections are for pages.
         MAX_VIEWERS=server.max_connections() * 3 // 4,
     )
     app.extensions["analyzer"] = make_analyzer(settings)
+    app.extensions["trail"] = trail = Trail()
+    app.extensions["retention"] = Retention(trail, settings.retention_days, settings.event_days)
     app.extensions["readings"] = Readings(keeps_originals=settings.keep_originals == "yes")
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    if settings.auth == "oidc":
+        app.session_interface = Cookie()
+        openid.register(
+            app,
+            issuer=settings.oidc_issuer,
+            discovery=settings.oidc_discovery,
+            client_id=settings.oidc_client_id,
+            client_secret=settings.oidc_client_secret,
+            admin_group=settings.oidc_admin_group,
+        )
     views.register(app, settings.role)
     return app
 
@@ -78,6 +101,11 @@ def make_analyzer(settings: Settings) -> Analyzer:
         max_output_tokens=settings.max_output_tokens,
         context_tokens=settings.context_tokens,
         limits=Limits(settings.first_token_seconds, settings.gap_seconds, settings.total_seconds),
+        budgets=Budgets(
+            millionths(settings.budget_analysis),
+            millionths(settings.budget_person),
+            millionths(settings.budget_day),
+        ),
         channel=make_channel(settings),
     )
 
@@ -94,13 +122,19 @@ def make_channel(settings: Settings) -> Redis | Silence:
 def configured_providers(settings: Settings) -> dict[str, Provider]:
     """Return the providers that have a key or an address of their own, and `offline`, by name."""
     providers: dict[str, Provider] = {}
+    prices = settings.stated_prices
     if settings.openai_api_key or settings.openai_base_url:
         providers["openai"] = openai.OpenAI(
-            settings.openai_api_key, settings.openai_base_url or None, settings.openai_api
+            settings.openai_api_key,
+            settings.openai_base_url or None,
+            settings.openai_api,
+            prices=prices.get("openai"),
         )
     if settings.anthropic_api_key or settings.anthropic_base_url:
         providers["anthropic"] = anthropic.Anthropic(
-            settings.anthropic_api_key, settings.anthropic_base_url or None
+            settings.anthropic_api_key,
+            settings.anthropic_base_url or None,
+            prices=prices.get("anthropic"),
         )
     providers["offline"] = offline.Offline()
     return providers

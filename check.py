@@ -39,7 +39,7 @@ PRIVATE = 0o077
 SECRETS = {"secret_key", "openai_api_key", "anthropic_api_key", "oidc_client_secret"}
 # Everything up to the last @, because a password may hold one.
 PASSWORD = re.compile(r"(?<=://)\S*@|(?<=[?&])\S*")
-ANYBODY = "There is no sign-in: whoever reaches this address sees, starts and deletes everything"
+ANYBODY = "There is no sign-in: whoever on this machine gets there sees, starts and deletes everything"
 
 
 MakeAnalyzer = Callable[[Settings], Analyzer]
@@ -53,6 +53,7 @@ def examine(make_analyzer: MakeAnalyzer) -> Iterator[Finding]:
     settings = config.load()
     yield from tell_settings(settings)
     yield from look_at_address(settings)
+    yield from look_at_sign_in(settings)
     yield from look_at_hosts(settings)
     yield from look_at_machine(settings)
     yield from (
@@ -90,7 +91,7 @@ def look_at_address(settings: Settings) -> Iterator[Finding]:
     folder = Path(address.removeprefix("unix:")).parent
     if address.startswith("unix:") and not os.access(folder, os.W_OK | os.X_OK):
         yield wrong(f"{folder} cannot be written to, so that no socket can be made there: make it.")
-    elif address.startswith("unix:") or _is_loopback(address.rpartition(":")[0].strip("[]")):
+    elif settings.is_local:
         # What systemd starts it with is not told to a command.
         yield ok(
             f"It listens at {address}, which only this machine reaches, unless its unit names a port or "
@@ -98,23 +99,56 @@ def look_at_address(settings: Settings) -> Iterator[Finding]:
         )
     elif settings.role == "worker":
         yield ok(f"It listens at {address}, where a worker shows no pages.")
-    elif settings.trusted_proxies:
-        yield warning(
-            f"It listens at {address}. {ANYBODY}: let the firewall admit the proxy alone, and let the proxy "
-            "admit only whom you trust."
-        )
     else:
-        yield wrong(
-            f"It listens at {address}. {ANYBODY}: set PRECIS_HOST to 127.0.0.1, or put a proxy in front "
-            "that admits only whom you trust and set PRECIS_TRUSTED_PROXIES to 1."
-        )
+        yield ok(f"It listens at {address}, which other machines reach, too: who comes there has to sign in.")
 
 
-def _is_loopback(host: str) -> bool:
+def look_at_sign_in(settings: Settings) -> Iterator[Finding]:
+    """See whether it is known who asks, and from whom."""
+    if settings.role == "worker":
+        return
+    if settings.auth == "oidc":
+        yield from _look_at_openid(settings)
+    elif settings.auth == "proxy":
+        believed = ", ".join((*settings.proxy_addresses, "a unix socket"))
+        sentence = f"Who asks is read from {settings.proxy_user_header}, which is believed from {believed}"
+        if any(ipaddress.ip_network(address).prefixlen == 0 for address in settings.proxy_addresses):
+            yield wrong(
+                f"{sentence}: that is anybody. Name the proxy's own address in PRECIS_PROXY_ADDRESSES."
+            )
+        else:
+            yield ok(f"{sentence}; the proxy must overwrite it in every request.")
+    elif settings.trusted_proxies:
+        yield warning(f"{ANYBODY}, and whoever the proxy lets through: set PRECIS_AUTH to proxy or oidc.")
+    else:
+        yield ok(f"{ANYBODY}.")
+
+
+def _look_at_openid(settings: Settings) -> Iterator[Finding]:
+    # Who has no provider need not have it.
+    import requests
+
+    issuer = settings.oidc_issuer
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        # As the client that signs people in does: by the same certificates and proxies.
+        answer = requests.get(settings.oidc_discovery, timeout=PATIENCE_SECONDS)
+        answer.raise_for_status()
+        called = answer.json()["issuer"]
+    except (requests.RequestException, ValueError, LookupError, TypeError) as error:
+        yield wrong(
+            f"{issuer} does not say how to sign in ({type(error).__name__}): see whether PRECIS_OIDC_ISSUER "
+            "is right, and whether firewall, HTTPS_PROXY and REQUESTS_CA_BUNDLE let this machine through."
+        )
+        return
+    if called != issuer:
+        yield wrong(f"{issuer} calls itself {called}: set PRECIS_OIDC_ISSUER to exactly that.")
+    else:
+        yield ok(f"{issuer} says how to sign in.")
+    if not settings.trusted_proxies:
+        yield warning(
+            "The provider sends people back to the address by which their request came, which a proxy that "
+            "ends TLS knows: where there is one, set PRECIS_TRUSTED_PROXIES to 1."
+        )
 
 
 def look_at_hosts(settings: Settings) -> Iterator[Finding]:
@@ -124,7 +158,7 @@ def look_at_hosts(settings: Settings) -> Iterator[Finding]:
             yield wrong(
                 f"PRECIS_HOSTS names {host}: a name stands there as in an address, without https:// and *."
             )
-    if settings.trusted_proxies and all(_is_loopback(host.strip("[]")) for host in settings.hosts):
+    if settings.trusted_proxies and all(config.is_loopback(host.strip("[]")) for host in settings.hosts):
         yield warning(
             "PRECIS_HOSTS names this machine only: who comes by a proxy under another name is refused. Add "
             "the name that stands in the browsers."
@@ -340,7 +374,7 @@ def look_at_provider(settings: Settings, name: str, home: str) -> Iterator[Findi
             )
         else:
             yield ok(f"{where} answers{'' if key else ', to which no key is sent'}.")
-    if address.startswith("http://") and not _is_loopback(host):
+    if address.startswith("http://") and not config.is_loopback(host):
         yield warning(f"Documents go to {host} in the clear: use https:// there.")
 
 
@@ -354,13 +388,17 @@ def look_at_models(settings: Settings, analyzer: Analyzer) -> Iterator[Finding]:
     for entry in analyzer.models:
         name, _, model = entry.partition(":")
         if name != "offline":
-            yield _describe(
-                entry, analyzer.providers[name], model, bool(getattr(settings, f"{name}_base_url"))
-            )
+            is_elsewhere = bool(getattr(settings, f"{name}_base_url"))
+            yield _describe(entry, analyzer.providers[name], model, is_elsewhere, any(analyzer.budgets))
 
 
-def _describe(entry: str, provider: Provider, model: str, is_elsewhere: bool) -> Finding:
+def _describe(entry: str, provider: Provider, model: str, is_elsewhere: bool, is_limited: bool) -> Finding:
     window, price = provider.window(model), provider.price(Usage(1_000, 1_000), model)
+    if price is None and is_limited:
+        return wrong(
+            f"{entry} is on offer, but what it costs is not known here, so that nobody can ask it while a "
+            f"PRECIS_BUDGET_ is set: add {entry}=in/out to PRECIS_PRICES, in US dollars per million tokens."
+        )
     if window is not None and price is not None:
         return ok(f"{entry} reads {window:,} tokens, and its price is known.")
     missing = " and ".join(

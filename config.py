@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from decimal import Decimal
+from importlib.util import find_spec
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -18,6 +21,9 @@ ROOT = Path(__file__).resolve().parent
 PREFIX = "PRECIS_"
 
 Words = Annotated[tuple[str, ...], NoDecode]
+
+# The providers that ask for money, a model of theirs, and what it takes for reading and writing.
+_PRICE = re.compile(r"(openai|anthropic):([^\s=]+)=(\d{1,9}(?:\.\d{1,6})?)/(\d{1,9}(?:\.\d{1,6})?)")
 
 
 class ConfigError(Exception):
@@ -51,10 +57,11 @@ class Settings(BaseSettings):
         alias="PRECIS_REDIS_URL",
         description="`redis://host:port/0`, through which several processes hear of each other.",
     )
-    secret_key: str = Field(
-        "",
+    secret_key: Words = Field(
+        (),
         alias="PRECIS_SECRET_KEY",
-        description="Key that signs cookies, see Sign-in; without it there are none.",
+        description="With `oidc`: keys of at least 32 characters that sign its cookie, comma-separated: the "
+        "first signs, all are believed.",
     )
     models: Words = Field(
         (),
@@ -141,8 +148,8 @@ class Settings(BaseSettings):
     proxy_addresses: Words = Field(
         ("127.0.0.1", "::1"),
         alias="PRECIS_PROXY_ADDRESSES",
-        description="With `proxy`: the addresses from which that header is believed, comma-separated; a unix "
-        "socket always is.",
+        description="With `proxy`: the addresses or networks from which that header is believed, "
+        "comma-separated; a unix socket always is.",
     )
     oidc_issuer: str = Field(
         "",
@@ -204,6 +211,8 @@ class Settings(BaseSettings):
     retention_days: int = Field(
         0,
         ge=0,
+        # A calendar ends somewhere.
+        le=36_500,
         alias="PRECIS_RETENTION_DAYS",
         description="After how many days without a new analysis a document is deleted, with its analyses; "
         "0: never.",
@@ -211,11 +220,12 @@ class Settings(BaseSettings):
     event_days: int = Field(
         365,
         ge=1,
+        le=36_500,
         alias="PRECIS_EVENT_DAYS",
         description="For how many days it is kept who did what.",
     )
 
-    @field_validator("hosts", "models", "proxy_addresses", "admins", "prices", mode="before")
+    @field_validator("secret_key", "hosts", "models", "proxy_addresses", "admins", "prices", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -260,6 +270,49 @@ class Settings(BaseSettings):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return value
 
+    @field_validator("proxy_user_header")
+    @classmethod
+    def _a_header(cls, value: str) -> str:
+        # With an underscore in its name a server drops it: a client's could not be told from the proxy's.
+        if not re.fullmatch(r"[A-Za-z0-9-]+", value):
+            raise ValueError("must be the name of a header, of letters, digits and hyphens")
+        return value
+
+    @field_validator("proxy_addresses")
+    @classmethod
+    def _some_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for word in value:
+            ip_network(word)
+        return value
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _an_issuer(cls, value: str) -> str:
+        scheme, host = urlsplit(value).scheme, urlsplit(value).hostname or ""
+        if value and not (host and (scheme == "https" or (scheme == "http" and is_loopback(host)))):
+            raise ValueError("must begin with https://, or on this machine with http://")
+        if len(value) > 200:
+            raise ValueError("must have at most 200 characters")
+        return value
+
+    @field_validator("budget_analysis", "budget_person", "budget_day", mode="before")
+    @classmethod
+    def _an_amount(cls, value: object) -> object:
+        if not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", str(value).strip()):
+            raise ValueError("must be an amount of US dollars such as 2.50, or 0 for no limit")
+        return value
+
+    @field_validator("prices")
+    @classmethod
+    def _some_prices(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            if not _PRICE.fullmatch(entry):
+                raise ValueError(
+                    f"must be provider:model=in/out, in US dollars per million tokens, such as "
+                    f"openai:llama3.3=0.50/1.50, and not {entry}"
+                )
+        return value
+
     @field_validator("context_tokens")
     @classmethod
     def _room_for_sections(cls, value: int) -> int:
@@ -282,6 +335,29 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _fit_to_sign_in(self) -> Settings:
+        if self.auth == "none" and self.role != "worker" and not self.is_local:
+            raise ValueError(
+                f"PRECIS_AUTH is none, and at {self.address} others than this machine would see everything: "
+                "set it to proxy or oidc, or let PRECIS_HOST be 127.0.0.1"
+            )
+        if self.auth == "oidc":
+            if not all(find_spec(package) for package in ("authlib", "requests")):
+                raise ValueError(
+                    "PRECIS_AUTH is oidc, which needs more packages: pip install --require-hashes -r "
+                    "requirements-oidc.txt"
+                )
+            for field in ("oidc_issuer", "oidc_client_id", "oidc_client_secret", "secret_key"):
+                if not getattr(self, field):
+                    raise ValueError(f"PRECIS_AUTH is oidc, which needs {name_of(field)}")
+            if any(len(key) < 32 for key in self.secret_key):
+                raise ValueError(
+                    "PRECIS_SECRET_KEY must have at least 32 characters in each key: "
+                    "openssl rand -hex 32 makes one"
+                )
+        return self
+
     @property
     def address(self) -> str:
         """Where the server listens, in gunicorn's words."""
@@ -289,10 +365,39 @@ class Settings(BaseSettings):
         return self.bind or f"{host}:{self.port}"
 
     @property
+    def stated_prices(self) -> dict[str, dict[str, tuple[Decimal, Decimal]]]:
+        """The prices by provider and model: of a million tokens in and out, in US dollars."""
+        stated: dict[str, dict[str, tuple[Decimal, Decimal]]] = {}
+        for entry in self.prices:
+            if found := _PRICE.fullmatch(entry):
+                provider, model, *price = found.groups()
+                stated.setdefault(provider, {})[model] = Decimal(price[0]), Decimal(price[1])
+        return stated
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches it; a unix socket is opened by whom its folder lets in."""
+        host = self.bind.rpartition(":")[0].strip("[]") if self.bind else self.host
+        return self.bind.startswith("unix:") or is_loopback(host)
+
+    @property
+    def oidc_discovery(self) -> str:
+        """Where the OpenID provider says how to sign in with it."""
+        return f"{self.oidc_issuer.rstrip('/')}/.well-known/openid-configuration"
+
+    @property
     def database_file(self) -> Path | None:
         """The SQLite file, if it is one; a relative one counts from the working directory."""
         path = self.database_url.removeprefix("sqlite:///")
         return Path(path) if path != self.database_url else None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is this machine's own."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def name_of(field: str) -> str:

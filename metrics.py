@@ -71,6 +71,8 @@ takeovers = Counter("precis_lease_takeovers", "Analyses ended here because nobod
 limit_fallbacks = Counter(
     "precis_limit_fallbacks", "Starts that a process counted by itself because Redis did not answer."
 )
+event_failures = Counter("precis_event_failures", "Times that events could not be saved; they wait.")
+events_lost = Counter("precis_events_lost", "Events that are in the log only.")
 channel_up = Gauge("precis_channel_up", "1 while other processes are heard through Redis, or there are none.")
 
 

@@ -14,8 +14,8 @@ from records.analyses import Analysis
 from records.base import moments_ago, now
 from records.documents import Document, Original, Reading
 from records.errors import Ended, Gone
-from records.events import Event
-from records.expenses import Expense
+from records.events import Event, Sought
+from records.expenses import Budgets, Expense, OverBudget, PriceUnknown, Spent, millionths
 from records.people import Session, User
 from records.pieces import Piece
 from records.search import Found, Hit, Order
@@ -29,6 +29,7 @@ __all__ = [
     "ENDINGS",
     "LIVE",
     "Analysis",
+    "Budgets",
     "Document",
     "Ended",
     "Event",
@@ -38,14 +39,19 @@ __all__ = [
     "Hit",
     "Order",
     "Original",
+    "OverBudget",
     "Piece",
+    "PriceUnknown",
     "Reading",
     "Section",
     "Session",
     "Share",
+    "Sought",
+    "Spent",
     "Status",
     "Unsearched",
     "User",
+    "millionths",
     "moments_ago",
     "now",
 ]

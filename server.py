@@ -24,6 +24,7 @@ from typing import Any
 import gevent
 from flask import Flask
 from gevent import socket
+from gevent.lock import Semaphore
 from gevent.pool import Pool
 from gevent.select import select
 from gevent.server import StreamServer
@@ -36,7 +37,9 @@ import metrics
 import storage
 from analyzer import Analyzer
 from analyzer.readings import Readings
-from config import Settings
+from analyzer.retention import Retention
+from analyzer.trail import Trail
+from config import ConfigError, Settings, is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +48,10 @@ MakeApp = Callable[[Settings], Flask]
 MAX_CONNECTIONS = 4000
 # A stream writes every 10 s at least, so that who takes nothing is dropped within 90 s.
 STALL_SECONDS = 80.0
+# What takes longer to come than STALL_SECONDS has to come at least as fast, in bytes per second.
+LEAST_RATE = 4096
+# So much of a request is received without letting others have their turn.
+UNASKED = 16 * 1024
 # An idle connection is waited for, because a form may be on its way: an end may take as long.
 KEEPALIVE_SECONDS = 3
 # By then every handshake that had begun is over.
@@ -79,7 +86,7 @@ class Server(BaseApplication):
             "timeout": 30,
             "graceful_timeout": int(self.settings.grace_seconds) + END_SECONDS,
             "control_socket_disable": True,
-            "when_ready": end_in_order,
+            "when_ready": get_ready,
             "post_worker_init": begin,
             "worker_exit": end,
             "child_exit": forget,
@@ -108,6 +115,8 @@ class Worker(GeventWorker):
     is_hurried = False
     analyzer: Analyzer
     readings: Readings
+    trail: Trail
+    retention: Retention
 
     def init_process(self) -> None:
         """Run; a failure is logged here because gunicorn would print its message."""
@@ -193,7 +202,9 @@ class Worker(GeventWorker):
         if self.clients > self.worker_connections // 2:
             # Those who wait to be let in shall not wait for connections that stay open for nothing.
             request.force_close()
+        client.expect()
         super().handle_request(listener_name, request, client, address)
+        client.expect()
         if not self.alive:
             # A stream that was sent away had promised to keep its connection.
             raise StopIteration
@@ -202,16 +213,36 @@ class Worker(GeventWorker):
 class Client(socket.socket):
     """A client's connection, which is as good as reset when its client takes nothing for STALL_SECONDS.
 
+    So it is when a request's body comes slower than LEAST_RATE, or else each that never ends would keep one.
     Taken is what has left the kernel's queue. TCP_USER_TIMEOUT would be cheaper, but a unix socket has
     none, and on TCP it also drops a client that takes little at a time, however steadily.
     """
 
-    __slots__ = ("_look_at", "_queued", "_taken_at")
+    __slots__ = ("_came", "_expected_at", "_look_at", "_queued", "_taken_at")
 
     def __init__(self, accepted: socket.socket) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
         self._queued = 0
         self._look_at = self._taken_at = 0.0
+        self.expect()
+
+    def expect(self) -> None:
+        """Begin to measure how fast it comes."""
+        self._expected_at = time.monotonic()
+        self._came = 0
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Receive what comes; from who is too slow or silent it raises `TimeoutError`."""
+        left = self._expected_at + STALL_SECONDS + self._came / LEAST_RATE - time.monotonic()
+        # Not 0, which would stand for never to wait.
+        self.settimeout(min(max(left, 0.001), STALL_SECONDS))
+        data: bytes = super().recv(size, flags)
+        self._came += len(data)
+        if self._came > UNASKED:
+            # Who sends as fast as it is read would leave nobody else a turn, and so would many together.
+            with _turn:
+                gevent.sleep(0)
+        return data
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         """Send it all, by `send`."""
@@ -255,6 +286,7 @@ class Client(socket.socket):
 
 
 _count = array("i", [0])
+_turn = Semaphore()
 # Linux' number, which Python does not know.
 SO_ATTACH_FILTER = 26
 # A socket filter: load the TCP header's flags; if SYN is not among them, skip one step; drop; take all of it.
@@ -276,6 +308,28 @@ def serve(settings: Settings, offered: tuple[str, ...], make_app: MakeApp) -> No
     print(f"Precis is at {where}", file=sys.stderr)  # noqa: T201
     print(f"Models: {', '.join(offered)}", file=sys.stderr)  # noqa: T201
     Server(settings, make_app).run()
+
+
+def get_ready(arbiter: Any) -> None:
+    """Look at what the server listens at, which only now is known, and prepare for its end."""
+    admit_nobody_else(arbiter.app.settings, arbiter.LISTENERS)
+    end_in_order(arbiter)
+
+
+def admit_nobody_else(settings: Settings, listeners: list[Any]) -> None:
+    """Refuse to serve other machines without sign-in: of an inherited socket the settings say nothing.
+
+    Raises `ConfigError`.
+    """
+    if settings.auth != "none" or settings.role == "worker":
+        return
+    for listener in listeners:
+        name = listener.sock.getsockname()
+        if listener.sock.family != socket.AF_UNIX and not is_loopback(name[0]):
+            raise ConfigError(
+                f"PRECIS_AUTH is none, and at {name[0]}:{name[1]}, a socket that Precis was started with, "
+                "others than this machine would see everything: set it to proxy or oidc"
+            )
 
 
 def end_in_order(arbiter: Any) -> None:
@@ -314,6 +368,10 @@ def begin(worker: Any) -> None:
     analyzer.begin()
     worker.analyzer = analyzer
     worker.readings = worker.wsgi.extensions["readings"]
+    worker.trail = worker.wsgi.extensions["trail"]
+    worker.retention = worker.wsgi.extensions["retention"]
+    worker.trail.begin()
+    worker.retention.begin()
     if shared := worker.app.shared:
         worker.wsgi.extensions["metrics"] = shared
         gevent.spawn(shared.write_forever)
@@ -328,7 +386,10 @@ def begin(worker: Any) -> None:
 def end(_server: Any, worker: Any) -> None:
     """Interrupt what still runs, however the worker comes to its end, and give back its leases."""
     if analyzer := getattr(worker, "analyzer", None):
+        worker.retention.end()
         worker.readings.drain()
+        # Before the analyzer lets go of the database.
+        worker.trail.end()
         analyzer.drain(0)
 
 

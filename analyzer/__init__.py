@@ -6,7 +6,8 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 import gevent
@@ -22,8 +23,8 @@ from analyzer.runner import Limits, Runner
 from analyzer.sections import Budget, Outline, needs
 from analyzer.steps import Steps
 from analyzer.token_log import LeaseLost, TokenLog
-from models import Analysis, Document, Piece, Status, User
-from providers.base import Provider, Unconfigured
+from models import Analysis, Budgets, Document, Piece, Section, Status, User, millionths
+from providers.base import Provider, Unconfigured, Usage
 from storage import connected, database, identity
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Analyzer:
         max_output_tokens: int = 4096,
         context_tokens: int = 0,
         limits: Limits | None = None,
+        budgets: Budgets | None = None,
         channel: Redis | Silence | None = None,
     ) -> None:
         self.providers = providers
@@ -60,6 +62,7 @@ class Analyzer:
         self.max_output_tokens = max_output_tokens
         self.context_tokens = context_tokens
         self.limits = limits or Limits()
+        self.budgets = budgets or Budgets()
         self.worker = f"{socket.gethostname()[:30]}:{os.getpid()}:{secrets.token_hex(4)}"
         self.channel = channel or Silence(is_up=True)
         self.log = TokenLog(self.worker, self.channel, self._stop_runner)
@@ -101,9 +104,11 @@ class Analyzer:
     ) -> tuple[Analysis, bool]:
         """Run an analysis, or queue it until there is room; returns it and whether it is new.
 
-        One that continues another begins with the other's text.
+        One that continues another begins with the other's text. What would cost more than there is left of
+        the budgets is refused as `Analysis.ask` does.
         """
         text = continues.read() if continues else ""
+        most = self._most(document, model, question, continues, text) if any(self.budgets) else None
         worker = self.worker if self._may_run_at_once() else ""
         is_new = False
         # Kept while the database keeps us waiting: others who start meanwhile find it taken.
@@ -120,6 +125,8 @@ class Analyzer:
                 text=text,
                 worker=worker,
                 lease_seconds=self.LEASE_SECONDS,
+                most=most,
+                budgets=self.budgets,
             )
         finally:
             self._reserved -= bool(worker)
@@ -164,10 +171,8 @@ class Analyzer:
 
     def estimate(self, document: Document, text: str, model: str) -> Estimate:
         """Return what an analysis of a document with this text by one of the models on offer would take."""
-        name, _, asked = model.partition(":")
-        price = self.providers[name].price
         outline = Outline(text, document.read_pages())
-        return estimate(outline, self._budget(model), lambda usage: price(usage, asked))
+        return estimate(outline, self._budget(model), self._price(model))
 
     def observe(self, id: int, after: int, viewer: Viewer) -> Iterator[Text | Notice | Ended]:
         """Yield an analysis' text from position `after` as it is saved, then its ending; see `TokenLog`."""
@@ -338,6 +343,24 @@ class Analyzer:
             raise LeaseLost(analysis.id)
         budget = self._budget(analysis.model, analysis.question)
         return Steps(analysis, document, pages, self.recipes[analysis.recipe], self.log, budget)
+
+    def _most(
+        self, document: Document, model: str, question: str, continues: Analysis | None, answer: str
+    ) -> int | None:
+        """Return what it costs at most, in millionths of a dollar, or None when that is not known."""
+        with connected():
+            # One that was deleted meanwhile has no text.
+            outline = Outline(document.read() or "", document.read_pages())
+        rows = Section.of(continues.id) if continues else []
+        ends = [row.end for row in rows if not row.level and row.stop_reason] if rows else None
+        # The very question: a long one may need more sections.
+        found = estimate(outline, self._budget(model, question), self._price(model), answer, ends)
+        return None if found.price is None else millionths(found.price)
+
+    def _price(self, model: str) -> Callable[[Usage], Decimal | None]:
+        name, _, asked = model.partition(":")
+        price = self.providers[name].price
+        return lambda usage: price(usage, asked)
 
     def _budget(self, model: str, question: str = "") -> Budget:
         words = needs(prompt.frame(self.recipes.values(), question))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from models import millionths
 from providers.base import (
     Broken,
     Prompt,
@@ -25,9 +26,21 @@ class Bill:
         self.model = model
         self.fields: dict[str, Any] = {}
 
-    def add(self, prompt: Prompt, reply: Reply | None, text: str, failure: Exception | None = None) -> None:
-        """Add a call: what was asked, what came of it, and what went wrong with it."""
-        fields = self._spent(prompt, reply, text, failure)
+    @property
+    def expense(self) -> dict[str, int]:
+        """What all of it comes to, as `Expense.settle` is told: nothing where no call was answered."""
+        if "price" not in self.fields:
+            return {"amount": 0}
+        tokens = {name: self.fields[name] for name in ("input_tokens", "output_tokens")}
+        # What is not known must not take the place of what was reserved.
+        price = self.fields["price"]
+        return tokens if price is None else {"amount": millionths(price), **tokens}
+
+    def add(
+        self, prompt: Prompt, reply: Reply | None, written: int, failure: Exception | None = None
+    ) -> None:
+        """Add a call: what was asked, what came of it, about how many tokens, and what went wrong with it."""
+        fields = self._spent(prompt, reply, written, failure)
         if not (self.fields and fields):
             self.fields = self.fields or fields
             return
@@ -39,19 +52,19 @@ class Bill:
             self.fields["price"] = None if None in prices else sum(prices)
 
     def _spent(
-        self, prompt: Prompt, reply: Reply | None, text: str, failure: Exception | None
+        self, prompt: Prompt, reply: Reply | None, written: int, failure: Exception | None
     ) -> dict[str, Any]:
         if isinstance(failure, TooLong):
             return {"input_tokens": tokens_in(prompt), "usage_is_estimate": True}
         refused = isinstance(failure, ProviderError) and not isinstance(failure, Broken)
-        if reply is None or (refused and not text):
+        if reply is None or (refused and not written):
             return {}
         told = reply.usage
         usage = told or Usage(tokens_in(prompt), 0)
         # Without its terminal marker a reply has told at most what it began with.
         is_estimate = told is None or reply.stop_reason is None
         if is_estimate:
-            usage = replace(usage, output=max(usage.output, estimate_tokens(text)))
+            usage = replace(usage, output=max(usage.output, written))
         return {
             "input_tokens": usage.input,
             "output_tokens": usage.output,

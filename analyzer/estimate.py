@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from analyzer.sections import LABEL, Budget, Outline, rounds
+from analyzer.sections import LABEL, Budget, Outline, needs, rounds
 from providers.base import Usage, estimate_tokens
 
 
@@ -25,27 +26,47 @@ class Estimate(NamedTuple):
     price: Decimal | None
 
 
-def estimate(outline: Outline, budget: Budget, price: Callable[[Usage], Decimal | None]) -> Estimate:
-    """Return what an analysis of a document takes, call by call, at a price each."""
-    is_whole = budget.holds(outline) or not budget.has_room
-    sections = 1 if is_whole else len(outline.sections(budget))
-    calls = list(_calls(outline.total, budget, sections))
+def estimate(
+    outline: Outline,
+    budget: Budget,
+    price: Callable[[Usage], Decimal | None],
+    answer: str = "",
+    ends: Sequence[int] | None = None,
+) -> Estimate:
+    """Return what an analysis of a document takes, call by call, at a price each.
+
+    One that goes on from an `answer` takes the rest: of a document that is read in sections, where `ends` are
+    those of the sections that have been read, what is behind them.
+    """
+    is_whole = not budget.has_room or (ends is None and (bool(answer.strip()) or budget.holds(outline)))
+    at, read = (ends[-1], len(ends)) if ends else (0, 0)
+    unread = len(outline.sections(budget, at)) if not is_whole and at < len(outline.text) else 0
+    sections = 1 if is_whole else read + unread
+    if is_whole:
+        calls = [_call(outline.total + budget.words + needs(answer), budget.whole)]
+    else:
+        first, *others = _calls(outline.total, budget, sections, unread)
+        # What broke off is sent along.
+        along = budget.answer if answer.strip() else 0
+        calls = [_call(first.input + along, first.output), *others]
     prices = [price(usage) for usage in calls]
     known = [each for each in prices if each is not None]
     total = sum(known, Decimal(0)) if len(known) == len(prices) else None
     return Estimate(estimate_tokens(outline.text), budget.window, sections, len(calls), total)
 
 
-def _calls(total: int, budget: Budget, sections: int) -> Iterator[Usage]:
-    """Yield the most that each call takes in and gives out."""
-    if sections == 1:
-        yield Usage(total + budget.words, budget.whole)
-        return
-    for _ in range(sections):
-        yield Usage(total // sections + budget.words, budget.findings)
+def _calls(total: int, budget: Budget, sections: int, unread: int) -> Iterator[Usage]:
+    """Yield the most that each call takes in and gives out, for the last of so many sections."""
+    for _ in range(unread):
+        yield _call(math.ceil(total / sections) + budget.words, budget.findings)
     found = sections
     for count in rounds(sections, budget.together):
         for _ in range(count):
-            read = found // count * (budget.findings + LABEL)
-            yield Usage(read + budget.words, budget.answer if count == 1 else budget.findings)
+            read = math.ceil(found / count) * (budget.findings + LABEL)
+            yield _call(read + budget.words, budget.answer if count == 1 else budget.findings)
         found = count
+
+
+def _call(input: int, output: int) -> Usage:
+    # What is kept for later calls costs more than what is read only, and nothing tells before what will be.
+    return Usage(input, output, cache_written=input)

@@ -168,7 +168,7 @@ def build_together(
 ) -> Prompt:
     """Return the prompt for findings and their names: the answer, or, of a `section`, fewer findings."""
     material = "\n\n".join(f"## {name}\n\n{text.strip()}" for name, text in findings)
-    mark = _mark(material)
+    mark = _mark(title, material)
     return Prompt(
         instructions=FINDINGS_RULES.format(mark=mark),
         document=f"<findings-{mark}>\nTitle: {title}\n\n{material}\n</findings-{mark}>",
@@ -193,15 +193,16 @@ def frame(recipes: Iterable[Recipe], question: str) -> str:
 
 def _numbered(title: str, text: str, parts: Sequence[str], first: int) -> tuple[str, str]:
     """Return the mark that a text stands between, and the text in it, each paragraph with its number."""
-    mark = _mark(text)
+    mark = _mark(title, text)
     numbered = "\n\n".join(f"[¶{number}] {part}" for number, part in enumerate(parts, first))
     return mark, f"<document-{mark}>\nTitle: {title}\n\n{numbered}\n</document-{mark}>"
 
 
-def _mark(text: str) -> str:
-    # The document cannot close a mark that depends on all of it, and the same document has the same
-    # mark each time, so that a provider can cache it.
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+def _mark(title: str, text: str) -> str:
+    # Neither can close a mark that depends on all of both: a file brings its title along, and a shorter mark
+    # could be guessed until one fits the text that names it. The same document has the same mark each time,
+    # so that a provider can cache it.
+    return hashlib.sha256(f"{title}\n{text}".encode()).hexdigest()[:24]
 
 
 def _request(recipe: Recipe, question: str) -> str:

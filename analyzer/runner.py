@@ -19,7 +19,7 @@ from analyzer.live import Wait
 from analyzer.prompt import UnknownRecipe
 from analyzer.steps import Step
 from analyzer.token_log import LeaseLost, TokenLog
-from models import Analysis, Status
+from models import Analysis, Expense, Status
 from providers.base import (
     Broken,
     Busy,
@@ -32,8 +32,9 @@ from providers.base import (
     StopReason,
     TooLong,
     Unreachable,
+    estimate_tokens,
 )
-from storage import StorageError, StorageFull
+from storage import StorageError, StorageFull, saving
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +171,7 @@ class Runner:
             status = interrupt.status
             metrics.cancel_seconds.observe(time.monotonic() - interrupt.asked_at)
         except LeaseLost:
-            logger.warning("lost its lease", extra={"analysis": self.id})
+            self._lose()
             return
         except Exception as error:
             has_text = self._has_text or (self._characters and not isinstance(error, Empty))
@@ -218,9 +219,15 @@ class Runner:
     def _settle(self, failure: Exception | None = None) -> None:
         """Put what was asked last on the bill."""
         if self._asked:
-            text = self.log.text(self.id)[self._begins_at + len(self._asked.answer) :]
-            self._bill.add(self._asked, self._reply, text, failure)
+            self._bill.add(self._asked, self._reply, self._written(self._asked), failure)
         self._asked = None
+
+    def _written(self, asked: Prompt) -> int:
+        try:
+            return estimate_tokens(self.log.text(self.id)[self._begins_at + len(asked.answer) :])
+        except LeaseLost:
+            # Deleted, with its text.
+            return estimate_tokens("M" * self._characters)
 
     def _ask_until_answered(self, prompt: Prompt) -> Status:
         while True:
@@ -235,9 +242,10 @@ class Runner:
                 pause = self._pause_after(failure)
                 facts = {"analysis": self.id, "pause": round(pause, 1)}
                 logger.warning("trying again", extra=facts | self._outcome(failure))
-                if not isinstance(failure, Silent):
-                    # Refused, it has cost nothing.
-                    self._reply = None
+                if isinstance(failure, Silent):
+                    self._bill.add(prompt, self._reply, 0, failure)
+                # What is not on the bill was refused, and has cost nothing.
+                self._reply = None
                 self.log.notify(self.id, WAITS[type(failure)], pause)
                 self._wait(partial(self.pause, pause), pause + self.STEP_SECONDS)
                 self.log.notify(self.id, None)
@@ -343,7 +351,7 @@ class Runner:
             fields = {"status": status, **self._outcome(failure), **self._bill.fields}
             fields = self._save_ending(fields)
         except LeaseLost:
-            logger.warning("lost its lease", extra={"analysis": self.id})
+            self._lose()
             return
         metrics.ended.labels(status).inc()
         usage = fields.get("input_tokens"), fields.get("output_tokens")
@@ -353,12 +361,26 @@ class Runner:
         extra = {"analysis": self.id, "reference": Analysis.reference_of(self.id), "calls": self._calls}
         logger.log(level, "ended", extra=extra | {"seconds": seconds} | fields)
 
+    def _lose(self) -> None:
+        """Save nothing but what it has cost: somebody else has ended or deleted it."""
+        logger.warning("lost its lease", extra={"analysis": self.id})
+        self._settle()
+        try:
+            self._save_expense()
+        except StorageError as error:
+            logger.error("its cost cannot be saved", exc_info=error, extra={"analysis": self.id})
+
+    @saving
+    def _save_expense(self) -> None:
+        Expense.settle(self.id, **self._bill.expense)
+
     def _save_ending(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Save how it ended, however long that takes; returns what could be saved of it."""
+        is_whole = True
         while True:
             self._due = time.monotonic() + self.STEP_SECONDS
             try:
-                self.log.end(self.id, **fields)
+                self.log.end(self.id, **fields, expense=self._bill.expense if is_whole else {})
                 return fields
             except LeaseLost:
                 raise
@@ -368,7 +390,7 @@ class Runner:
             except Exception:
                 # Something in these fields cannot be stored: an ending without them is better than none.
                 logger.exception("its details cannot be saved", extra={"analysis": self.id})
-                fields = {"status": fields["status"], "error": fields["error"]}
+                fields, is_whole = {"status": fields["status"], "error": fields["error"]}, False
             gevent.sleep(self.SAVE_AGAIN_SECONDS)
 
     def _outcome(self, failure: Exception | None) -> dict[str, Any]:

@@ -38,7 +38,8 @@ def up(migrator, db):
         digest = CharField(max_length=64, unique=True)
         is_admin = BooleanField()
         created_at = DateTimeField()
-        seen_at = DateTimeField(index=True)
+        seen_at = DateTimeField()
+        ends_at = DateTimeField(index=True)
 
     class Share(Base):
         document = ForeignKeyField(Document, on_delete="CASCADE")
@@ -53,7 +54,7 @@ def up(migrator, db):
         analysis_id = IntegerField(unique=True)
         user = ForeignKeyField(User, on_delete="CASCADE", index=False)
         model = CharField(max_length=200)
-        day = DateField()
+        day = DateField(index=True)
         amount = BigIntegerField(null=True)
         is_settled = BooleanField()
         input_tokens = IntegerField(null=True)
@@ -61,13 +62,13 @@ def up(migrator, db):
         created_at = DateTimeField()
 
         class Meta:
-            indexes = ((("day", "user"), False),)
+            indexes = ((("user", "day"), False),)
 
     class Event(Base):
         at = DateTimeField(index=True)
         user_id = IntegerField(null=True, index=True)
         name = CharField(max_length=200)
-        action = CharField(max_length=40)
+        action = CharField(max_length=40, index=True)
         document_id = IntegerField(null=True, index=True)
         analysis_id = IntegerField(null=True)
         detail = CharField(max_length=200)
@@ -76,7 +77,7 @@ def up(migrator, db):
     empty = SQL("DEFAULT ''")
     migrator.migrate(
         # With its default in the column itself the table need not be written anew.
-        migrator.add_column("user", "subject", CharField(max_length=300, null=True, unique=True)),
+        migrator.add_column("user", "subject", CharField(max_length=500, null=True, unique=True)),
         migrator.add_column(
             "user", "shown_name", CharField(max_length=200, constraints=[empty]), allow_not_null=True
         ),

@@ -24,9 +24,9 @@ class OpenAI(StreamingProvider):
     home = "https://api.openai.com/v1"
 
     def __init__(
-        self, api_key: str | None = None, base_url: str | None = None, api: str = "auto", **timeouts: float
+        self, api_key: str | None = None, base_url: str | None = None, api: str = "auto", **options: Any
     ) -> None:
-        super().__init__(api_key, base_url, **timeouts)
+        super().__init__(api_key, base_url, **options)
         self.own = f".{urlsplit(self._base_url).hostname}".endswith(".api.openai.com")
         if api == "auto":
             api = "responses" if self.own else "chat"

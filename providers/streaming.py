@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -162,7 +162,8 @@ def _whole_chunks(data: bytes) -> tuple[bytes, bytes]:
 class StreamingProvider(Provider):
     """A provider behind an SDK's client, which is built once, at `warm` or at first use.
 
-    `base_url` None means the vendor itself. Elsewhere a key is optional and no price is known.
+    `base_url` None means the vendor itself. Elsewhere a key is optional and no price is listed. `prices` by
+    model, of a million tokens in and out in US dollars, come before what is listed.
     """
 
     home: str
@@ -175,12 +176,14 @@ class StreamingProvider(Provider):
         *,
         connect_seconds: float = 5.0,
         read_seconds: float = 60.0,
+        prices: Mapping[str, tuple[Decimal, Decimal]] | None = None,
     ) -> None:
         # Never None: without a key or an address the SDKs would go and look in the environment.
         self._api_key = api_key or "none"
         self._base_url = base_url or self.home
         self._at_home = urlsplit(self._base_url).hostname == urlsplit(self.home).hostname
         self._timeout = httpx2.Timeout(read_seconds, connect=connect_seconds)
+        self._prices = prices or {}
         self._client: Any = None
 
     @property
@@ -207,6 +210,8 @@ class StreamingProvider(Provider):
             self._client = None
 
     def price(self, usage: Usage, model: str) -> Decimal | None:
+        if stated := self._prices.get(model):
+            return (usage.input * stated[0] + usage.output * stated[1]) / 1_000_000
         listed = self._listed(model, usage)
         return listed.total_price if listed else None
 

@@ -23,12 +23,16 @@ from peewee import (
 from records.base import Record, ahead, light, locked, now
 from records.documents import Document
 from records.errors import Gone
+from records.expenses import Budgets, Expense
 from records.people import User
 from records.pieces import Piece
 from records.search import Found, Order, page_of
+from records.shares import Share
 from records.status import BROKEN_OFF, ENDINGS, LIVE, Status
 from storage import connected, database, saving
 from storage.search import Question
+
+NO_BUDGETS = Budgets()
 
 
 class Analysis(Record):
@@ -114,11 +118,14 @@ class Analysis(Record):
         text: str = "",
         worker: str = "",
         lease_seconds: float = 0,
+        most: int | None = None,
+        budgets: Budgets = NO_BUDGETS,
     ) -> tuple[Analysis, bool]:
         """Put an analysis in the queue, or into a `worker`'s hands: this INSERT is the licence to spend.
 
         One that continues another begins with the other's `text`. Returns the analysis and whether it is
-        new; see `asked_before`. Raises `Gone`.
+        new; see `asked_before`. Raises `Gone`, and where it is new and costs at `most` more than there is
+        left of the budgets, what `Expense.reserve` does.
         """
         if request_key:
             # One after the other, or two that ask the same would both find that nobody has.
@@ -143,6 +150,7 @@ class Analysis(Record):
         except IntegrityError:
             # The document, or what it was to continue, was deleted a moment ago.
             raise Gone from None
+        Expense.reserve(analysis, most, budgets)
         if text:
             Piece.create(analysis=analysis, position=0, text=text)
         if continues:
@@ -191,16 +199,46 @@ class Analysis(Record):
         return cls._with_document().where(cls.id == id, cls.owner == owner).first()
 
     @classmethod
-    def find_to_watch(cls, owner: User, id: int) -> tuple[int, int, datetime, int | None] | None:
-        """Return an analysis' id, its document's paragraphs, when it was asked and its join, or None."""
-        query = cls.select(cls.id, Document.paragraphs, cls.created_at, cls.joins_at).join(Document)
-        return query.where(cls.id == id, cls.owner == owner).tuples().first()
+    def find_readable(cls, person: User, id: int) -> Analysis | None:
+        """Return an analysis that is a person's or of what is shared with them, as `find` does, or None."""
+        return cls._with_document().where(cls.id == id, cls._is_readable(person)).first()
 
     @classmethod
-    def of(cls, document: Document, limit: int = 50) -> list[Analysis]:
+    def find_to_watch(cls, person: User, id: int) -> tuple[int, int, datetime, int | None, int] | None:
+        """Return of an analysis that a person may read what its stream needs, or None.
+
+        That is its id, its document's paragraphs, when it was asked, its join, and its owner's id.
+        """
+        query = cls.select(cls.id, Document.paragraphs, cls.created_at, cls.joins_at, cls.owner)
+        query = query.join(Document)
+        return query.where(cls.id == id, cls._is_readable(person)).tuples().first()
+
+    @classmethod
+    def unreadable(cls, pairs: Set[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Return which of some pairs, the ids of a person and an analysis, say who may not read what."""
+        people, ids = {person for person, _ in pairs}, {id for _, id in pairs}
+        shared = (Share.document == cls.document) & (Share.user.in_(people) | Share.user.is_null())
+        query = cls.select(cls.id, cls.owner, Share.id, Share.user).join(Share, JOIN.LEFT_OUTER, on=shared)
+        readers: dict[int, set[int]] = {id: set() for id in ids}
+        for id, owner, share, user in query.where(cls.id.in_(ids)).tuples():
+            readers[id] |= {owner} if share is None else people if user is None else {owner, user}
+        return {(person, id) for person, id in pairs if person not in readers[id]}
+
+    @classmethod
+    def _is_readable(cls, person: User) -> Any:
+        return Share.lets_read(person, cls.owner, cls.document)
+
+    @classmethod
+    def of(cls, document: Document, limit: int | None = 50) -> list[Analysis]:
         """Return a document's newest analyses, without their texts."""
         query = cls.select(*light(cls)).where(cls.document == document)
         return list(query.order_by(cls.id.desc()).limit(limit))
+
+    @classmethod
+    def ids_of(cls, document: Document) -> list[int]:
+        """Return the ids of all of a document's analyses, the first first."""
+        query = cls.select(cls.id).where(cls.document == document)
+        return [id for (id,) in query.order_by(cls.id).tuples()]
 
     @classmethod
     def of_same_text(cls, document: Document) -> list[Analysis]:
@@ -321,8 +359,9 @@ class Analysis(Record):
         """Save one tick of a worker's token log: (analysis, position, text) and how analyses end.
 
         Returns the ids that run in the worker's name, and whether their stop is asked for; of any other
-        nothing is saved. An ending's fields replace the pieces in the same transaction. With
-        `lease_seconds` all leases are renewed. `first` are those whose first new text is among the pieces.
+        nothing is saved. An ending's fields replace the pieces in the same transaction, and its `expense` is
+        what `Expense.settle` is told. With `lease_seconds` all leases are renewed. `first` are those whose
+        first new text is among the pieces.
         """
         # Locked until this is saved: whoever ends one of them for us must find all that we show of it.
         running = (
@@ -335,7 +374,9 @@ class Analysis(Record):
         if begun := held.keys() & first:
             cls.update(first_text_at=now()).where(cls.id.in_(begun)).execute()
         for id in held.keys() & endings.keys():
-            cls._ended(id, **endings[id]).execute()
+            fields = dict(endings[id])
+            Expense.settle(id, **fields.pop("expense", {}))
+            cls._ended(id, **fields).execute()
             Piece.forget(id)
         if lease_seconds is not None:
             database.set_clock()
@@ -369,6 +410,7 @@ class Analysis(Record):
     def _end_with_its_pieces(cls, id: int, status: Status, found: Status) -> bool:
         if not locked(cls.select(cls.id).where(cls.id == id, cls.status == found)).execute():
             return False
+        cls._settle(id, found)
         text = Piece.text_of(id)
         cls._ended(id, status, text=text, words=len(text.split())).execute()
         Piece.forget(id)
@@ -396,7 +438,23 @@ class Analysis(Record):
     @saving
     def delete_one(self) -> None:
         """Delete the analysis, whatever its state."""
+        self.settle_live(Analysis.id == self.id)
         self.delete_instance()
+
+    @classmethod
+    def settle_live(cls, which: Any) -> list[int]:
+        """Settle what those cost that have not ended and are about to be deleted; returns their ids."""
+        # Locked, or one that waits could be claimed meanwhile.
+        live = locked(cls.select(cls.id, cls.status).where(which, cls.status.in_(LIVE)).order_by(cls.id))
+        found = list(live.tuples())
+        for id, status in found:
+            cls._settle(id, status)
+        return [id for id, _ in found]
+
+    @staticmethod
+    def _settle(id: int, found: str) -> None:
+        # Nobody knows what one has cost that ran: its runner may, and tells.
+        Expense.settle(id, **({"amount": 0} if found == Status.WAITING else {}))
 
 
 def _seconds(start: datetime | None, end: datetime | None) -> float | None:

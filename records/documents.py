@@ -24,6 +24,7 @@ from records.base import Record, ahead, light, locked, now
 from records.errors import Ended
 from records.people import User
 from records.search import Found, Order, page_of
+from records.shares import Share
 from records.status import LIVE
 from storage import database, saving
 from storage.search import Question
@@ -99,6 +100,24 @@ class Document(Record):
         return cls.select(*light(cls)).where(cls.id == id, cls.owner == owner).first()
 
     @classmethod
+    def find_readable(cls, person: User, id: int) -> Document | None:
+        """Return a document that is a person's or shared with them, without its text, or None."""
+        readable = Share.lets_read(person, cls.owner, cls.id)
+        return cls.select(*light(cls)).where(cls.id == id, readable).first()
+
+    @classmethod
+    def shared_with(cls, person: User, limit: int = 20) -> list[Document]:
+        """Return what others share with a person, with its owners, without texts.
+
+        First what is shared with the person by name, then what is with all people, each the newest first.
+        """
+        query = cls.select(*light(cls), User).join(User).switch(cls).join(Share)
+        query = query.where(Share.is_with(person), cls.owner != person)
+        # One can be shared in both ways, and then comes twice.
+        rows = query.order_by(Share.user.is_null(), Share.id.desc()).limit(2 * limit)
+        return list({row.id: row for row in rows}.values())[:limit]
+
+    @classmethod
     def recent(cls, owner: User, limit: int = 50) -> list[Document]:
         """Return a person's newest documents, without their texts."""
         return list(cls.select(*light(cls)).where(cls.owner == owner).order_by(cls.id.desc()).limit(limit))
@@ -153,15 +172,60 @@ class Document(Record):
         """Return how many analyses it has, and how many of them have not ended."""
         return self.analyses.count(), self._live_analyses().count()
 
+    @classmethod
+    def count_of(cls, owner: User) -> tuple[int, int]:
+        """Return how many documents a person has, and how many analyses."""
+        analyses = cls.analyses.rel_model
+        return cls.select().where(cls.owner == owner).count(), analyses.select().where(
+            analyses.owner == owner
+        ).count()
+
+    @classmethod
+    def count_by_owner(cls, owners: Sequence[User]) -> dict[int, int]:
+        """Return how many documents each of some people has, by their ids; none are left out."""
+        found = cls.select(cls.owner, fn.COUNT(cls.id)).where(cls.owner.in_(owners)).group_by(cls.owner)
+        return dict(found.tuples())
+
+    @classmethod
+    def ids_of(cls, owner: User, after: int, limit: int) -> list[int]:
+        """Return the ids of a person's documents that come after an id, in their order."""
+        query = cls.select(cls.id).where(cls.owner == owner, cls.id > after)
+        return [id for (id,) in query.order_by(cls.id).limit(limit).tuples()]
+
     @saving
     def delete_with_analyses(self) -> list[int]:
         """Delete the document and its analyses; returns the ids of those that had not ended."""
-        # Not as other rows are locked: who begins an analysis of it has to wait, too.
-        alone = database.LOCKING and "FOR UPDATE"
-        locked(Document.select(Document.id).where(Document.id == self.id), alone).execute()
-        live = [row.id for row in self._live_analyses()]
+        self._lock_alone(self.id)
+        # By their backref: analyses import documents.
+        analyses = self.analyses.model
+        live: list[int] = analyses.settle_live(analyses.document == self.id)
         self.delete_instance()
         return live
+
+    @classmethod
+    def unused_since(cls, time: datetime, limit: int) -> list[int]:
+        """Return the ids of the oldest that were neither brought nor analysed since; nothing of them runs."""
+        return [id for (id,) in cls._unused_since(time).order_by(cls.created_at).limit(limit).tuples()]
+
+    @classmethod
+    @saving
+    def delete_unused(cls, id: int, time: datetime) -> bool:
+        """Delete a document with its analyses if it is still unused since then; returns whether it was."""
+        cls._lock_alone(id)
+        document = cls._unused_since(time).where(cls.id == id).first()
+        return bool(document and document.delete_instance())
+
+    @classmethod
+    def _unused_since(cls, time: datetime) -> Any:
+        analyses = cls.analyses.rel_model
+        used = (analyses.created_at >= time) | analyses.status.in_(LIVE)
+        uses = analyses.select(analyses.id).where(analyses.document == cls.id, used)
+        return cls.select(cls.id).where(cls.created_at < time, ~fn.EXISTS(uses))
+
+    @classmethod
+    def _lock_alone(cls, id: int) -> None:
+        # Not as other rows are locked: who begins an analysis of it has to wait, too.
+        locked(cls.select(cls.id).where(cls.id == id), database.LOCKING and "FOR UPDATE").execute()
 
     def _live_analyses(self) -> Any:
         # By their backref: analyses import documents.

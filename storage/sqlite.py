@@ -50,6 +50,8 @@ class SQLite(FTS5, PooledSqliteDatabase):
                 "synchronous": "normal",
                 "foreign_keys": 1,
                 "cache_size": -8000,
+                # What is deleted is overwritten; not every SQLite is built to do so by itself.
+                "secure_delete": 1,
             },
         )
 

@@ -23,6 +23,7 @@ import config  # noqa: E402
 import storage  # noqa: E402
 from app import create_app  # noqa: E402
 from tests.chromium import Browser, open_chromium  # noqa: E402
+from tests.fork_server import ForkServer  # noqa: E402
 from tests.precis import Pair, Precis  # noqa: E402
 from tests.scale import Scale, environment  # noqa: E402
 from tests.scripted_provider import ScriptedProvider  # noqa: E402
@@ -74,6 +75,13 @@ def _no_greenlet_dies_unheard(monkeypatch):
     monkeypatch.setattr(hub, "handle_error", remember)
     yield
     assert not died
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fork_server():
+    """Starts servers without importing everything anew."""
+    with ForkServer() as Precis.fork_server:
+        yield
 
 
 @pytest.fixture
@@ -141,7 +149,7 @@ def make_app(settings, _compiled):
 
     def make(**changes):
         for app in made:
-            app.extensions["analyzer"].drain(0)
+            _end(app)
         made.clear()
         # By id, and the last test's may not be collected yet.
         rendering._open.clear()
@@ -158,7 +166,13 @@ def make_app(settings, _compiled):
 
     yield make
     for app in made:
-        app.extensions["analyzer"].drain(0)
+        _end(app)
+
+
+def _end(app):
+    """End an application, and the guard of who watches, for whom it is that no test has closed an answer."""
+    app.extensions.get("places", set()).clear()
+    app.extensions["analyzer"].drain(0)
 
 
 @pytest.fixture

@@ -109,23 +109,23 @@ class Writer:
 
     is_alive = True
 
-    def __init__(self, analyzer, document):
+    def __init__(self, analyzer, document, owner=User.LOCAL):
         self.analyzer = analyzer
         self.log = analyzer.log
         self.greenlet = gevent.spawn(lambda: None)
         # What runs without a runner would be taken for abandoned, and the database may let others look.
         analyzer._reserved += 1
         try:
-            self.id = self._ask(document)
+            self.id = self._ask(document, owner)
             self.log.open(self.id)
             analyzer._runners[self.id] = self
         finally:
             analyzer._reserved -= 1
         self.path = f"/analyses/{self.id}"
 
-    def _ask(self, document):
+    def _ask(self, document, owner):
         with connected():
-            owner = User.local()
+            owner = User.named(owner)
             document = Document.find(owner, int(document.rsplit("/", 1)[-1]))
             asked, _ = Analysis.ask(
                 document,

@@ -1,6 +1,5 @@
 """A real server: `python app.py` in a process of its own, to be stopped and killed in every way."""
 
-import ctypes
 import os
 import signal
 import socket
@@ -14,15 +13,17 @@ import gevent
 import httpx2
 import psycopg
 
+from tests.fork_server import dying_with_us
+
 ROOT = Path(__file__).resolve().parent.parent
-LIBC = ctypes.CDLL(None)
-PR_SET_PDEATHSIG = 1
 
 
 class Precis:
     """One server with a database of its own; `start` it, and `start` it again after its end."""
 
     command = (sys.executable, ROOT / "app.py")
+    # Starts, where there is one, what nothing but Python has to start.
+    fork_server = None
 
     def __init__(self, folder, provider=None, **settings):
         self.folder = Path(folder)
@@ -68,10 +69,13 @@ class Precis:
     def launch(self, **settings):
         """Start a process without waiting for it."""
         environ = {key: value for key, value in os.environ.items() if not key.startswith("PRECIS_")}
+        environ |= self.settings | settings
         with self.log.open("a") as log:
+            if self.fork_server and self.fork_server.suits(self.command, environ):
+                return self.fork_server.start(self.command[1], environ, self.log, self.folder)
             return subprocess.Popen(
                 self.command,
-                env=environ | self.settings | settings,
+                env=environ,
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
@@ -176,11 +180,6 @@ def count_sockets(pid):
         except FileNotFoundError:
             continue
     return found
-
-
-def dying_with_us(number):
-    """Return what a new process calls first to be sent a signal when this one dies, however that dies."""
-    return lambda: LIBC.prctl(PR_SET_PDEATHSIG, number)
 
 
 def free_port():

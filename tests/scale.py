@@ -23,7 +23,7 @@ from tests.precis import dying_with_us, free_port
 
 # Its input ends when this process does, however that ends; a server may still be writing then.
 SWEEP = 'read -r _; until rm -rf "$0"; do sleep 0.1; done'
-EMPTY = 'TRUNCATE "user" RESTART IDENTITY CASCADE'
+EMPTY = 'TRUNCATE "user", event RESTART IDENTITY CASCADE'
 
 
 class Server:

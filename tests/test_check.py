@@ -13,7 +13,11 @@ import app
 import check
 import config
 from findings import OK, WARNING, WRONG
+from tests.openid import Forger
 from tests.precis import ROOT, free_port
+from tests.test_config import SIGN_IN
+
+WELL_KNOWN = "/.well-known/openid-configuration"
 
 
 @pytest.fixture
@@ -71,7 +75,7 @@ def test_the_command_says_a_line_for_each_finding_and_ends_well_when_nothing_is_
 
 
 def test_the_command_fails_when_anything_is_wrong(tmp_path):
-    code, lines = run(tmp_path, PRECIS_HOST="0.0.0.0")
+    code, lines = run(tmp_path, PRECIS_HOSTS="*.example")
     assert code == 1
     assert sum(line.startswith("wrong    ") for line in lines) == 1
 
@@ -121,17 +125,39 @@ def test_all_settings_that_cannot_be_are_named_at_once(examine):
         ({}, OK),
         ({"PRECIS_HOST": "::1"}, OK),
         ({"PRECIS_HOST": "localhost"}, OK),
-        ({"PRECIS_HOST": "127.0.0.2", "PRECIS_TRUSTED_PROXIES": "1"}, OK),
-        ({"PRECIS_HOST": "0.0.0.0"}, WRONG),
-        ({"PRECIS_HOST": "::"}, WRONG),
-        ({"PRECIS_HOST": "precis.example"}, WRONG),
-        ({"PRECIS_BIND": "10.0.0.1:80"}, WRONG),
-        ({"PRECIS_BIND": ":80"}, WRONG),
-        ({"PRECIS_BIND": "10.0.0.1:80", "PRECIS_TRUSTED_PROXIES": "1"}, WARNING),
+        ({"PRECIS_HOST": "127.0.0.2", "PRECIS_TRUSTED_PROXIES": "1"}, WARNING),
     ],
 )
 def test_without_a_sign_in_only_this_machine_may_reach_it(examine, settings, level):
-    assert found(examine(**settings), "It listens at ") == level
+    findings = examine(**settings)
+    assert found(findings, "It listens at ") == OK
+    assert found(findings, "There is no sign-in: whoever on this machine gets there sees") == level
+    (said,) = wrong(examine(PRECIS_HOST="0.0.0.0"))
+    assert said.startswith("PRECIS_AUTH is none, and at 0.0.0.0:8000 others than this machine")
+
+
+@pytest.mark.parametrize(
+    ("believed", "level"), [("10.0.0.1", OK), ("10.0.0.0/8,::1", OK), ("10.0.0.1,0.0.0.0/0", WRONG)]
+)
+def test_where_a_proxy_signs_people_in_it_is_said_whom_one_believes(examine, believed, level):
+    findings = examine(PRECIS_HOST="0.0.0.0", PRECIS_AUTH="proxy", PRECIS_PROXY_ADDRESSES=believed)
+    assert found(findings, "It listens at 0.0.0.0:8000, which other machines reach, too") == OK
+    assert found(findings, "Who asks is read from X-Forwarded-User, which is believed from 10.0.0.") == level
+
+
+def test_an_openid_provider_is_asked_what_it_calls_itself(examine, monkeypatch):
+    monkeypatch.setattr(
+        config.Settings, "oidc_discovery", property(lambda it: f"{forger.issuer}{WELL_KNOWN}")
+    )
+    with Forger() as forger:
+        sign_in = SIGN_IN | {"PRECIS_OIDC_ISSUER": forger.issuer}
+        findings = examine(**sign_in)
+        assert found(findings, f"{forger.issuer} says how to sign in.") == OK
+        assert found(findings, "where there is one, set PRECIS_TRUSTED_PROXIES") == WARNING
+        (said,) = wrong(examine(**sign_in | {"PRECIS_OIDC_ISSUER": "https://id.example"}))
+        assert said.startswith(f"https://id.example calls itself {forger.issuer}: ")
+    (said,) = wrong(examine(**sign_in))
+    assert said.startswith(f"{forger.issuer} does not say how to sign in (ConnectionError): ")
 
 
 def test_of_what_a_unit_hands_it_no_more_is_said_than_is_known(examine):

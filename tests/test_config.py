@@ -17,7 +17,7 @@ DEFAULTS = {
     "PRECIS_HOSTS": ("localhost", "127.0.0.1", "[::1]"),
     "PRECIS_DATABASE_URL": f"sqlite:///{config.ROOT}/var/precis.db",
     "PRECIS_REDIS_URL": "",
-    "PRECIS_SECRET_KEY": "",
+    "PRECIS_SECRET_KEY": (),
     "PRECIS_MODELS": (),
     "OPENAI_API_KEY": "",
     "OPENAI_BASE_URL": "",
@@ -97,7 +97,7 @@ def test_the_readme_documents_every_setting(name):
         ("PRECIS_GAP_SECONDS", "0.5", 0.5),
         ("PRECIS_GRACE_SECONDS", "0", 0),
         ("PRECIS_OPENAI_API", "chat", "chat"),
-        ("PRECIS_SECRET_KEY", "a b#c", "a b#c"),
+        ("PRECIS_SECRET_KEY", "a b#c, d", ("a b#c", "d")),
     ],
 )
 def test_a_setting_is_read_from_its_variable(monkeypatch, name, value, meant):
@@ -130,6 +130,20 @@ def test_a_setting_is_read_from_its_variable(monkeypatch, name, value, meant):
         ("PRECIS_GAP_SECONDS", "nan"),
         ("PRECIS_TOTAL_SECONDS", "-1"),
         ("PRECIS_TRUSTED_PROXIES", "-1"),
+        ("PRECIS_AUTH", "ldap"),
+        ("PRECIS_PROXY_USER_HEADER", ""),
+        ("PRECIS_PROXY_USER_HEADER", "X_Forwarded_User"),
+        ("PRECIS_PROXY_ADDRESSES", "proxy.example"),
+        ("PRECIS_PROXY_ADDRESSES", "10.0.0.1/8"),
+        ("PRECIS_OIDC_ISSUER", "id.example"),
+        ("PRECIS_OIDC_ISSUER", "http://id.example"),
+        ("PRECIS_OIDC_ISSUER", "https://"),
+        ("PRECIS_OIDC_ISSUER", "https://id.example/" + "a" * 200),
+        ("PRECIS_SESSION_HOURS", "0"),
+        ("PRECIS_IDLE_MINUTES", "-1"),
+        ("PRECIS_RETENTION_DAYS", "-1"),
+        ("PRECIS_RETENTION_DAYS", "36501"),
+        ("PRECIS_EVENT_DAYS", "0"),
     ],
 )
 def test_a_wrong_value_is_one_sentence_that_begins_with_the_name(monkeypatch, name, value):
@@ -242,3 +256,61 @@ def test_an_entry_that_is_no_model_is_named(entry):
 
 def test_a_model_twice_is_offered_once():
     assert offered(models=("offline:extractive", "offline:extractive")) == ("offline:extractive",)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"PRECIS_HOST": "0.0.0.0"},
+        {"PRECIS_HOST": "::"},
+        {"PRECIS_HOST": "precis.example"},
+        {"PRECIS_BIND": ":80"},
+        {"PRECIS_BIND": "10.0.0.1:80", "PRECIS_TRUSTED_PROXIES": "1"},
+    ],
+)
+def test_without_sign_in_nobody_else_is_let_in(monkeypatch, where):
+    with pytest.raises(ConfigError, match=r"PRECIS_AUTH is none, and at .* others than this machine"):
+        load(monkeypatch, **where)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"PRECIS_HOST": "localhost"},
+        {"PRECIS_HOST": "::1"},
+        {"PRECIS_HOST": "127.0.0.2"},
+        {"PRECIS_BIND": "unix:/run/precis.sock"},
+        {"PRECIS_HOST": "0.0.0.0", "PRECIS_AUTH": "proxy"},
+    ],
+)
+def test_it_listens_where_only_this_machine_is_or_people_sign_in(monkeypatch, where):
+    assert load(monkeypatch, **where)
+
+
+SIGN_IN = {
+    "PRECIS_AUTH": "oidc",
+    "PRECIS_OIDC_ISSUER": "https://id.example",
+    "PRECIS_OIDC_CLIENT_ID": "precis",
+    "PRECIS_OIDC_CLIENT_SECRET": "secret",
+    "PRECIS_SECRET_KEY": f"{'a' * 32},{'b' * 32}",
+}
+
+
+@pytest.mark.parametrize("name", list(SIGN_IN)[1:])
+def test_sign_in_needs_all_that_belongs_to_it(monkeypatch, name):
+    assert load(monkeypatch, **SIGN_IN)
+    monkeypatch.delenv(name)
+    with pytest.raises(ConfigError, match=f"PRECIS_AUTH is oidc, which needs {name}"):
+        config.load()
+
+
+@pytest.mark.parametrize("keys", ["a" * 31, f"{'a' * 32},b"])
+def test_a_key_that_can_be_guessed_signs_nobody_in(monkeypatch, keys):
+    with pytest.raises(ConfigError, match="PRECIS_SECRET_KEY must have at least 32 characters"):
+        load(monkeypatch, **SIGN_IN | {"PRECIS_SECRET_KEY": keys})
+
+
+def test_without_its_packages_sign_in_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(config, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"install --require-hashes -r requirements-oidc\.txt"):
+        load(monkeypatch, **SIGN_IN)

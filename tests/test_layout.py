@@ -144,7 +144,9 @@ def test_what_is_vendored_is_what_its_makers_published():
     assert "Permission to use, copy, modify" in (VENDOR / "LICENSE-htmx.txt").read_text()
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-scale.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-scale.txt", "requirements-oidc.txt", "requirements-dev.txt"]
+)
 def test_a_lock_names_each_package_by_its_hash_and_no_address(name):
     lock = (ROOT / name).read_text()
     packages = re.split(r"^(?=[a-z0-9])", lock, flags=re.MULTILINE | re.IGNORECASE)[1:]

@@ -90,7 +90,7 @@ def test_a_stream_is_one_line_at_its_end(server, provider, document, way):
     with httpx2.stream("GET", f"{server.url}{analysis}/{way}", headers={"X-Request-ID": id}) as response:
         parts = response.iter_bytes()
         size = len(next(parts))
-        assert not server.lines(request=id)
+        assert not server.lines(request=id, event="answered")
         size += sum(map(len, parts))
     line = server.answered(id)
 
@@ -105,7 +105,7 @@ def test_a_viewer_that_leaves_is_one_line_and_no_error(server, provider, documen
     with httpx2.stream("GET", f"{server.url}{analysis}/{way}", headers={"X-Request-ID": id}) as response:
         parts = response.iter_bytes()  # held, because it would close the connection when it is let go
         next(parts)
-        assert not server.lines(request=id)
+        assert not server.lines(request=id, event="answered")
     line = server.answered(id)
 
     assert line["status"] == 200

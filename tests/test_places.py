@@ -11,7 +11,7 @@ from werkzeug.test import EnvironBuilder
 from bench.stalled import Launched, Stalled, complaints
 from tests.chromium import squeezed
 from tests.page import PARTIAL, Page, events
-from tests.person import Writer, saved
+from tests.person import Writer, as_person, bring, saved
 from tests.prose import answer
 from tests.test_server import read_until, status, wait_until
 from tests.test_viewers import request
@@ -104,6 +104,20 @@ def test_each_person_has_places_of_their_own(client, writer):
     other = watch(client, writer.path, address="10.0.0.9")
     assert other.status_code == 200
     leave([*inside, other])
+
+
+def test_who_watches_by_a_share_takes_a_place_of_their_own(make_app):
+    app = make_app(auth="proxy", max_streams=1)
+    anna, ben = as_person(app, "anna"), as_person(app, "ben")
+    document = bring(anna, DOCUMENT)
+    writer = Writer(app.extensions["analyzer"], document, "anna")
+    ben.get("/")
+    anna.post(f"{document}/shares", data={"name": "ben"})
+    leave([watch(ben, writer.path), *fill(anna, writer.path, 1)])
+    inside = [*fill(ben, writer.path, 1), *fill(anna, writer.path, 1)]
+    assert {place.counted_as for place in app.extensions["places"]} == {"user 1", "user 2"}
+    leave(inside)
+    assert not app.extensions["places"]
 
 
 @pytest.mark.fault("too many viewers")

@@ -351,5 +351,5 @@ def test_a_file_for_which_there_is_no_room_leaves_nothing_and_its_person_is_told
     path = upload(client, "long.pdf", book(101)).headers["Location"]
     is_over(readings)
     assert SENTENCES[Reason.NOT_SAVED] in unescape(client.get(path).text)
-    assert not readers()
+    wait_until(lambda: not readers(), seconds=5)
     assert count_documents() == 0

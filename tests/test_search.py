@@ -360,7 +360,8 @@ def before(mode, place, request, tmp_path, monkeypatch):
     folder = tmp_path / "migrations"
     folder.mkdir()
     for migration in schema.MIGRATIONS.glob("[0-9]*.py"):
-        if migration.name < "0006":
+        # Those that came after it know nothing of it.
+        if not migration.name.startswith("0006"):
             shutil.copy(migration, folder)
     with monkeypatch.context() as patched:
         patched.setattr(schema, "MIGRATIONS", folder)

@@ -29,6 +29,8 @@ from views import (
 )
 from views.helpers import (
     access,
+    audit,
+    bodies,
     cross_site,
     endings,
     formats,
@@ -47,6 +49,7 @@ def register(app: Flask, role: str = "all") -> None:
     """Give an application its routes, its guards and its words; a `worker` only tells how it is."""
     app.url_map.converters["id"] = routes.IdConverter
     access.register(app)
+    bodies.register(app)
     if role == "worker":
         app.before_request(_serve_no_pages)
     # The order of the guards is the order of these lines: what is refused as foreign is not counted.
@@ -59,6 +62,7 @@ def register(app: Flask, role: str = "all") -> None:
     identity.register(app)
     limits.register(app)
     headers.register(app)
+    audit.register(app)
     formats.register(app)
     endings.register(app)
     reasons.register(app)

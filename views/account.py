@@ -2,12 +2,58 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, render_template
+import re
+
+import gevent
+from flask import Blueprint, Response, current_app, redirect, render_template, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from models import Document, User
+from views.helpers.identity import person
+from views.helpers.routes import analyzer
+from views.helpers.takeout import pack
 
 blueprint = Blueprint("account", __name__)
+blueprint.add_app_template_global(lambda: current_app.config["RETENTION_DAYS"], "retention_days")
+
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @blueprint.get("/account")
 def show() -> str:
     """Show who is signed in and what can be done with all that is theirs."""
     return render_template("account/show.html")
+
+
+@blueprint.get("/account/export")
+def export() -> Response:
+    """Send all that is the person's as a zip, while it is made."""
+    response = Response(pack(person()), mimetype="application/zip", headers=HEADERS)
+    name = re.sub(r"[^a-z0-9]+", "-", person().name).strip("-")
+    response.headers["Content-Disposition"] = f'attachment; filename="precis-{name or person().id}.zip"'
+    return response
+
+
+@blueprint.get("/account/deletion")
+def ask_deletion() -> str:
+    """Ask whether all that is the person's shall go."""
+    documents, analyses = Document.count_of(person())
+    return render_template("account/deletion.html", documents=documents, analyses=analyses)
+
+
+@blueprint.post("/account/deletion")
+def delete() -> BaseResponse:
+    """Delete all that is the person's, also what is being written."""
+    delete_all_of(person())
+    return redirect(url_for("account.show"), 303)
+
+
+def delete_all_of(owner: User) -> None:
+    """Delete a person's documents, one after the other, and all else of theirs but the name."""
+    # First, or a file that is being read would become a document.
+    owner.delete_traces()
+    while documents := Document.recent(owner):
+        for document in documents:
+            analyzer().delete_document(document)
+            # Between two of them the streams go on.
+            gevent.sleep(0)

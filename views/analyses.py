@@ -10,12 +10,13 @@ from werkzeug.wrappers import Response as BaseResponse
 from analyzer.text import paragraphs
 from models import Analysis, Document, Gone
 from views.documents import document_page
+from views.helpers.audit import about, about_nothing
 from views.helpers.forms import AnalyzeForm
 from views.helpers.identity import person
 from views.helpers.limits import count_start
 from views.helpers.markdown import Blocks
 from views.helpers.pages import render_large
-from views.helpers.routes import analyzer, find_analysis, find_document, is_htmx, is_partial
+from views.helpers.routes import analyzer, find_document, find_readable_analysis, is_htmx, is_partial
 from views.helpers.sections import together_at
 
 blueprint = Blueprint("analyses", __name__)
@@ -40,6 +41,10 @@ def ask(document: Document, *question: Any) -> BaseResponse:
         analysis, is_new = analyzer().start(document, person(), *question)
     except Gone:
         abort(404)
+    if is_new:
+        about(document=document.id, analysis=analysis.id)
+    else:
+        about_nothing()
     if not is_htmx():
         return redirect(url_for("live.show", id=analysis.id), 303)
     # A button of the section that this one replaces takes the focus with it, if nobody else does.
@@ -55,7 +60,7 @@ def show(id: int) -> str | tuple[str, int]:
     """Show an analysis on its page; to htmx its saved partial, or 204 while it runs."""
     if is_partial():
         return _saved_partial(id)
-    analysis = find_analysis(id)
+    analysis = find_readable_analysis(id)
     document = analysis.document
     return render_large(
         "analyses/show.html",
@@ -70,7 +75,7 @@ def show(id: int) -> str | tuple[str, int]:
 @blueprint.get("/analyses/<id:id>.md")
 def export(id: int) -> Response:
     """Return exactly the text that is stored, also while it grows."""
-    find_analysis(id)
+    find_readable_analysis(id)
     saved = Analysis.saved(id)
     response = Response(saved[1] if saved else "", mimetype="text/markdown")
     response.headers["Content-Disposition"] = f'attachment; filename="analysis-{id}.md"'
@@ -78,9 +83,10 @@ def export(id: int) -> Response:
 
 
 def _saved_partial(id: int) -> str | tuple[str, int]:
-    analysis = Analysis.find(person(), id)
+    analysis = Analysis.find_readable(person(), id)
     if analysis is None:
         return render_template("analyses/_gone.html", id=id)
+    about(document=analysis.document.id, analysis=id)
     if analysis.is_live:
         return "", 204
     return render_template("analyses/_saved.html", **shown(analysis))

@@ -12,11 +12,12 @@ from analyzer.text import as_title, clean, count_words, guess_title, paragraphs
 from extraction import Unreadable
 from extraction.limits import MAX_CHARACTERS
 from models import Analysis, Document, Reading, moments_ago
+from views.helpers.audit import about
 from views.helpers.forms import AnalyzeForm
-from views.helpers.identity import person
+from views.helpers.identity import has_sign_in, person
 from views.helpers.pages import render_large
 from views.helpers.reasons import explain
-from views.helpers.routes import IdConverter, find_document, readings
+from views.helpers.routes import IdConverter, find_readable_document, is_own, readings
 
 blueprint = Blueprint("documents", __name__)
 
@@ -50,6 +51,7 @@ def _keep(text: str) -> Response | tuple[str, int]:
         )
     title, count = _sent_title() or guess_title(text), len(paragraphs(text))
     document = Document.add(person(), title, text, count_words(text), count, unless_since=_sent_since())
+    about(document=document.id)
     return redirect(url_for("documents.show", id=document.id), 303)
 
 
@@ -60,6 +62,8 @@ def _read_file() -> Response | tuple[str, int]:
         found = readings().read(person(), name, file.read(), _sent_title(), _sent_since())
     except Unreadable as error:
         return _refuse(explain(error.reason, name), "file")
+    if isinstance(found, Document):
+        about(document=found.id)
     page = "readings.show" if isinstance(found, Reading) else "documents.show"
     return redirect(url_for(page, id=found.id), 303)
 
@@ -67,7 +71,7 @@ def _read_file() -> Response | tuple[str, int]:
 @blueprint.get("/documents/<id:id>")
 def show(id: int) -> str:
     """Show a document beside the form that analyses it."""
-    return document_page(find_document(id), AnalyzeForm.new())
+    return document_page(find_readable_document(id), AnalyzeForm.new())
 
 
 def document_page(document: Document, form: AnalyzeForm) -> str:
@@ -77,7 +81,8 @@ def document_page(document: Document, form: AnalyzeForm) -> str:
         document=document,
         paragraphs=paragraphs(document.read()),
         analyses=Analysis.of(document),
-        analysed_before=Analysis.of_same_text(document),
+        # Not for readers: some of it may be of the owner's other documents.
+        analysed_before=Analysis.of_same_text(document) if is_own(document) else (),
         form=form,
     )
 
@@ -101,6 +106,7 @@ def _index(error: str = "", field: str = "", title: str = "", text: str = "") ->
     return render_template(
         "documents/index.html",
         documents=Document.recent(person()),
+        shared=Document.shared_with(person()) if has_sign_in() else (),
         analyses=Analysis.recent(person()),
         error=error,
         field=field,

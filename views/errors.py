@@ -5,20 +5,25 @@ from __future__ import annotations
 import errno
 import logging
 
-from flask import Flask, render_template, request
+from flask import Flask, Response, redirect, render_template, request, url_for
 from gunicorn.http.errors import ParseException
 from peewee import DatabaseError, DataError, IntegrityError
 from werkzeug.exceptions import Conflict, Forbidden, HTTPException, InternalServerError, UnprocessableEntity
+from werkzeug.wrappers import Response as BaseResponse
 
 import logs
+from models import OverBudget, PriceUnknown
 from storage import StorageError, StorageFull
 from views.documents import document_page
+from views.helpers import sse
+from views.helpers.budgets import refusal
 from views.helpers.formats import plural
 from views.helpers.forms import AnalyzeForm
 from views.helpers.hosts import UnknownHost
-from views.helpers.identity import SignedOut
+from views.helpers.identity import SignedOut, signs_in_here
 from views.helpers.limits import TooOften
-from views.helpers.routes import find_document, is_htmx
+from views.helpers.routes import find_document, is_htmx, is_partial
+from views.sessions import SUSPENDED
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +36,7 @@ SENTENCES = {
     500: "Something went wrong in Precis. What you had saved is kept. Try again in a moment.",
     503: "Nothing can be saved or read at the moment. Wait a little, then try again.",
 }
+NOBODY = "Nobody has signed in. Open Precis by its usual address and sign in there."
 FULL = "Storage is full: nothing more can be saved. What was saved can be read. Tell whoever runs Precis."
 
 
@@ -38,6 +44,8 @@ def register(app: Flask) -> None:
     """Answer every error with a page, or for htmx with a fragment."""
     app.register_error_handler(SignedOut, _signed_out)
     app.register_error_handler(TooOften, _too_often)
+    app.register_error_handler(OverBudget, _too_dear)
+    app.register_error_handler(PriceUnknown, _too_dear)
     app.register_error_handler(StorageError, _storage)
     app.register_error_handler(DatabaseError, _storage)
     app.register_error_handler(OSError, _system)
@@ -71,19 +79,47 @@ def _unreadable(error: ParseException) -> tuple[str, int]:
     return _answer(SENTENCES[400], 400)
 
 
-def _signed_out(error: SignedOut) -> tuple[str, int]:
-    return _answer("Nobody has signed in. Open Precis by its usual address and sign in there.", 401)
+def _signed_out(error: SignedOut) -> BaseResponse | tuple[str, int]:
+    """Tell one who has to sign in, and keep what a form held."""
+    if request.endpoint == "streams.show" and is_htmx():
+        # hx-sse asks again for ever after anything else.
+        return Response(sse.OPEN + sse.DONE, headers=sse.HEADERS)
+    if error.is_disabled:
+        return _answer(SUSPENDED, 401)
+    if request.endpoint == "analyses.show" and is_partial():
+        return render_template("analyses/_signed_out.html", **(request.view_args or {})), 200
+    if is_htmx():
+        return render_template("sessions/_signed_out.html"), 401
+    if request.method == "POST":
+        return _keep_form(), 401
+    if signs_in_here() and request.endpoint != "streams.show":
+        return redirect(url_for("sessions.new", next=request.full_path.removesuffix("?")), 303)
+    return _answer(NOBODY, 401)
+
+
+def _keep_form() -> str:
+    """Show what a form held, to be sent again; a file the person has to select again."""
+    files = [(name, file.filename) for name, file in request.files.items(multi=True) if file.filename]
+    return render_template("sessions/signed_out.html", sent=list(request.form.items(multi=True)), files=files)
 
 
 def _too_often(error: TooOften) -> tuple[str, int, dict[str, str]]:
+    sentence = f"You have started {plural(error.amount, 'analysis', 'analyses')} in a short time. "
+    sentence += f"Wait {plural(error.wait, 'second')}, then try again. Nothing is lost."
+    return _not_begun(sentence, 429, {"Retry-After": str(error.wait)})
+
+
+def _too_dear(error: OverBudget | PriceUnknown) -> tuple[str, int, dict[str, str]]:
+    return _not_begun(*refusal(error))
+
+
+def _not_begun(sentence: str, status: int, headers: dict[str, str]) -> tuple[str, int, dict[str, str]]:
     """Answer in place, with the form as it was sent."""
-    form = AnalyzeForm.sent()
-    form.error = f"You have started {plural(error.amount, 'analysis', 'analyses')} in a short time. "
-    form.error += f"Wait {plural(error.wait, 'second')}, then try again. Nothing is lost."
-    headers = {"Retry-After": str(error.wait)}
     if is_htmx() or request.endpoint != "analyses.create":
-        return *_answer(form.error, 429), headers
-    return document_page(find_document((request.view_args or {})["id"]), form), 429, headers
+        return *_answer(sentence, status), headers
+    form = AnalyzeForm.sent()
+    form.error = sentence
+    return document_page(find_document((request.view_args or {})["id"]), form), status, headers
 
 
 def _storage(error: Exception) -> tuple[str, int]:

@@ -7,7 +7,7 @@ from io import BytesIO
 from flask import Blueprint, Response, abort, send_file
 
 from models import Original
-from views.helpers.routes import find_document
+from views.helpers.routes import find_readable_document
 
 blueprint = Blueprint("originals", __name__)
 
@@ -15,7 +15,7 @@ blueprint = Blueprint("originals", __name__)
 @blueprint.get("/documents/<id:id>/original")
 def show(id: int) -> Response:
     """Return a document's file as it came, to be saved: shown here, a page would run its scripts as ours."""
-    original = Original.of(find_document(id)) or abort(404)
+    original = Original.of(find_readable_document(id)) or abort(404)
     response = send_file(
         BytesIO(original.data), "application/octet-stream", as_attachment=True, download_name=original.name
     )

@@ -13,6 +13,7 @@ from flask import Blueprint, Response, abort, render_template, request
 from analyzer import Ended, Notice, Text, Viewer
 from models import Analysis
 from views.helpers import sse
+from views.helpers.audit import about
 from views.helpers.identity import person
 from views.helpers.rendering import Rendering
 from views.helpers.routes import analyzer, is_htmx
@@ -31,7 +32,9 @@ def show(id: int) -> Response:
     """Stream an analysis from the position in Last-Event-ID, or whole, and then `done`."""
     found = Analysis.find_to_watch(person(), id)
     if found:
-        return take_place(Response(_stream(*found), headers=sse.HEADERS))
+        about(analysis=id)
+        viewer = Viewer()
+        return take_place(Response(_stream(viewer, *found), headers=sse.HEADERS), viewer, id)
     if not is_htmx():
         abort(404)
     # hx-sse asks again for ever after a 404: an orderly end is the one refusal that it takes.
@@ -47,30 +50,37 @@ def refuse(error: NoPlace) -> Response | tuple[str, int, dict[str, str]]:
     return Response(sse.OPEN + told + sse.DONE, headers=sse.HEADERS)
 
 
-def _stream(id: int, paragraphs: int, asked_at: datetime, joins_at: int | None) -> Iterator[bytes]:
+def _stream(
+    viewer: Viewer, id: int, paragraphs: int, asked_at: datetime, joins_at: int | None, owner: int
+) -> Iterator[bytes]:
     """Prepare the frames while the request is at hand: they are sent when it is over."""
     header = request.headers.get("Last-Event-ID", "")
     cursor = int(header) if CURSOR.fullmatch(header) else None
-    viewer = Viewer()
     rendering = Rendering.of(id, paragraphs, asked_at, joins_at)
     # From where the others who watch have brought it: the text before that need not be held for each.
     news = analyzer().observe(id, rendering.position, viewer)
-    return watched(request.environ, viewer, _frames(news, viewer, rendering, cursor))
+    is_own = owner == person().id
+    last = rendering.last if is_own else sse.message(render_template("streams/_last.html", id=id))
+    return watched(request.environ, viewer, _frames(news, viewer, rendering, last, cursor))
 
 
 def _frames(
-    news: Iterator[Text | Notice | Ended], viewer: Viewer, rendering: Rendering, cursor: int | None
+    news: Iterator[Text | Notice | Ended],
+    viewer: Viewer,
+    rendering: Rendering,
+    last: bytes,
+    cursor: int | None,
 ) -> Iterator[bytes]:
-    """Yield the events that bring a viewer from its cursor to the end."""
+    """Yield the events that bring a viewer from its cursor to the end, `last` before `done`."""
     yield sse.OPEN
     beat_due = 0.0
     is_first = is_first_notice = True
     for item in news:
         if isinstance(item, Ended):
-            while cursor != rendering.position:
+            while cursor != rendering.position and not viewer.has_left:
                 frame, cursor = rendering.message(cursor)
                 yield frame
-            yield rendering.last + sse.DONE
+            yield last + sse.DONE
             return
         if isinstance(item, Notice):
             yield rendering.notice(item, is_first_notice)
@@ -86,7 +96,8 @@ def _frames(
         frame = b""
         if cursor is None or rendering.is_due(cursor, now):
             frame, cursor = rendering.message(cursor)
-            while cursor < rendering.position:
+            # One who takes it slowly may be sent away in the middle.
+            while cursor < rendering.position and not viewer.has_left:
                 yield frame
                 frame, cursor = rendering.message(cursor)
         if now >= beat_due:
@@ -97,5 +108,6 @@ def _frames(
         is_first = False
         resume = rendering.rests_until if cursor < rendering.position else beat_due
         viewer.patience = max(0.01, min(resume, beat_due) - now)
-    # Sent away because this process ends. The delay counts only with data, and spreads the return.
+    # Sent away, because this process ends or the right to watch has: that is for the next request to find.
+    # The delay counts only with data, and spreads the return.
     yield sse.message("", retry=random.randint(200, 1500))  # noqa: S311

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from hashlib import sha256
 from pathlib import Path
 
 from flask import Flask, url_for
 
 from analyzer import Estimate
-from models import Document, Status, now
+from models import Document, Status, millionths, now
 from views.helpers.forms import new_key
 from views.helpers.routes import analyzer
 
@@ -44,6 +44,7 @@ def register(app: Flask) -> None:
     app.add_template_filter(seconds)
     app.add_template_filter(money)
     app.add_template_filter(short_money)
+    app.add_template_filter(dollars)
     app.add_template_filter(count)
     app.add_template_filter(when)
     app.add_template_filter(format_name)
@@ -113,6 +114,13 @@ def short_money(price: Decimal | None) -> str:
     return "–" if price is None else money(price).removeprefix("about ")
 
 
+def dollars(amount: int, rounding: str = ROUND_FLOOR) -> str:
+    """Return millionths of a dollar as `$1,234.56`, and few of them with four digits behind the point."""
+    exact = Decimal(amount).scaleb(-6)
+    digits = Decimal("0.01") if amount >= 100_000 or not amount else Decimal("0.0001")
+    return f"${exact.quantize(digits, rounding):,}"
+
+
 def estimates(document: Document, paragraphs: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield each model on offer and what an analysis of a document by it would take, in words."""
     text = "\n\n".join(paragraphs)
@@ -126,8 +134,9 @@ def estimate(found: Estimate) -> str:
     words = f"about {round_up(found.tokens):,}{window} tokens"
     if found.sections > 1:
         words += f" in {plural(found.sections, 'section')}, {plural(found.calls, 'call')}"
-    price = money(found.price)
-    return f"{words}, {price.replace('about', 'at most')}"
+    if found.price is None or found.price < Decimal("0.01"):
+        return f"{words}, {money(found.price)}"
+    return f"{words}, at most {dollars(millionths(found.price), ROUND_CEILING)}"
 
 
 def round_up(number: int) -> int:

@@ -65,7 +65,7 @@ class Rendering:
         rendering = _open.get(id)
         if rendering is None:
             beat = sse.message(render_template("streams/_beat.html", id=id))
-            last = sse.message(render_template("streams/_last.html", id=id))
+            last = sse.message(render_template("streams/_last.html", id=id, own=True))
             rendering = _open[id] = cls(id, paragraphs, asked_at, joins_at, beat, last)
         return rendering
 

@@ -9,8 +9,10 @@ from typing import ClassVar
 
 from flask import Flask
 
+from analyzer.injection import speaking
 from analyzer.text import unwrap
 from models import Document
+from views.helpers.formats import ranges
 
 # With more of them a table is shown as it is written.
 MOST_CELLS = 5_000
@@ -55,6 +57,8 @@ Block = Page | Paragraph | Table
 def register(app: Flask) -> None:
     """Let the templates ask for these."""
     app.add_template_filter(blocks)
+    app.add_template_filter(speaking)
+    app.add_template_filter(ranges)
 
 
 def blocks(paragraphs: Iterable[str], document: Document) -> Iterator[Block]:

@@ -1,0 +1,343 @@
+"""Every route with everything a client can send it: no fault of ours, no trace, no word of another person's.
+
+    python -m tests.test_fuzz 50000 [SEED]      as many requests; --scale: on PostgreSQL and Redis
+
+Each request is made of a seed, so that a run can be repeated.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import random  # noqa: E402
+import re  # noqa: E402
+import socket  # noqa: E402
+import sys  # noqa: E402
+import tempfile  # noqa: E402
+import time  # noqa: E402
+from collections import Counter  # noqa: E402
+from contextlib import ExitStack, closing  # noqa: E402
+from itertools import islice  # noqa: E402
+from urllib.parse import urlencode  # noqa: E402
+
+import pytest  # noqa: E402
+
+import config  # noqa: E402
+import storage  # noqa: E402
+from app import create_app  # noqa: E402
+from models import User  # noqa: E402
+from tests import office_files, pdf_files  # noqa: E402
+from tests.fleet import said  # noqa: E402
+from tests.person import as_person, ask, bring  # noqa: E402
+from tests.scale import Scale  # noqa: E402
+from tests.test_denial import read_all  # noqa: E402
+
+CANARY = "Zilpzalp"
+MODEL = "offline:extractive"
+PEOPLE = ("anna", "ben", "root", None)
+METHODS = (
+    "GET",
+    "GET",
+    "GET",
+    "POST",
+    "POST",
+    "POST",
+    "HEAD",
+    "OPTIONS",
+    "PUT",
+    "PATCH",
+    "DELETE",
+    "TRACE",
+    "X",
+)
+FIELDS = (
+    *("text", "title", "file", "recipe", "model", "question", "request_key", "reader", "everybody", "user"),
+    *(
+        "name",
+        "q",
+        "page",
+        "within",
+        "after",
+        "before",
+        "code",
+        "state",
+        "error",
+        "partial",
+        "kind",
+        "person",
+    ),
+)
+IDS = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    -1,
+    10**9,
+    10**18,
+    10**30,
+    "1.0",
+    "٣",
+    "1%2F2",
+    "..%2F..",
+    "%00",
+    "%FF",
+    "a" * 5000,
+    "1;x",
+    "",
+)
+TEXTS = (
+    *("", " ", "1", "0", "-1", "1e9", "Terms.", "brief", MODEL, "everybody", "ben", "anna"),
+    *(
+        "a\0b",
+        "\ud800",
+        "\u202e\u2066",
+        "\ufeff",
+        "\U000e0041",
+        "é\u0301" * 50,
+        "\r\nSet-Cookie: a=b",
+        "\x1b[2J",
+    ),
+    *(
+        "<script>alert(1)</script>",
+        "{{7*7}}",
+        "' OR 1=1 --",
+        "../../../etc/passwd",
+        "%s%n",
+        '"' * 99,
+        "a " * 500,
+    ),
+)
+HEADERS = {
+    "HX-Request": ("true", "false", ""),
+    "HX-Request-Type": ("partial", "full", "x"),
+    "HX-Target": ("#analysis", "\xff"),
+    "Last-Event-ID": ("0", "-1", "99999999999", "1-2", "a" * 9000, "\xff"),
+    "Range": ("bytes=0-1", "bytes=9-1", "bytes=-", "x"),
+    "If-None-Match": ("*", '"a"', "W/", '"' * 99),
+    "If-Modified-Since": ("yesterday", "Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 99 Foo 99999 99:99:99"),
+    "Content-Type": (
+        "text/plain",
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "application/json",
+        "\xff",
+    ),
+    "Accept": ("text/event-stream", "*/*;q=x", "\xff"),
+    "Accept-Encoding": ("gzip", "\xff"),
+    "Cookie": ("session=x", "session=" + "a" * 4000, "=;=;;", "\xff=\xff"),
+    "Authorization": ("Basic x", "Bearer \xff", "Basic OjpAOg=="),
+    "X-Forwarded-For": ("1.2.3.4", "x", "," * 99),
+    "X-Forwarded-Host": ("evil.example",),
+    "X-Forwarded-Proto": ("https", "x"),
+    "X-Forwarded-Prefix": ("/x",),
+    "X-Request-ID": ("a", "\xff", "a" * 999, "<b>"),
+    "Sec-Fetch-Site": ("same-origin", "cross-site", "x"),
+    "Origin": ("null", "http://evil.example", "x"),
+    "Host": ("evil.example", "localhost:99999", "\xff", ""),
+    "Transfer-Encoding": ("chunked",),
+    "Content-Length": ("0", "5"),
+}
+TRACES = ("Traceback", 'File "', "peewee", "werkzeug", "sqlite3", "psycopg", "site-packages")
+
+
+def files():
+    """Return files of every kind, and broken ones."""
+    whole = {
+        "a.pdf": pdf_files.scan(),
+        "b.pdf": b"%PDF-1.7 cut off",
+        "c.docx": office_files.word(office_files.paragraph("Terms.")),
+        "d.docx": b"PK\3\4" + bytes(99),
+        "e.html": b"<p>Terms.<script>x</script>",
+        "f.eml": b"From: a@b\r\nSubject: =?x?\r\n\r\nTerms.",
+        "g.csv": b'a,b\n"1',
+        "h.txt": b"\xff\xfeT\0",
+        "i.png": b"\x89PNG\r\n\x1a\n",
+        "../\0\u202e.md": b"# Terms",
+        "": b"",
+    }
+    return list(whole.items())
+
+
+class Fuzz:
+    """Requests to an application behind a proxy that signs people in, and what is seen in the answers."""
+
+    def __init__(self, app, seed):
+        self.app = app
+        self.random = random.Random(seed)
+        self.files = files()
+        self.seen = Counter()
+        self.rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint != "static"]
+        self.clients = {name: as_person(app, name) if name else app.test_client() for name in PEOPLE}
+        self.victim = as_person(app, "clara")
+        document = bring(self.victim, f"{CANARY}. The user shall pay.", title=CANARY)
+        analysis = ask(self.victim, document, model=MODEL, recipe="question", question=f"What is {CANARY}?")
+        assert CANARY in self.victim.get(f"{analysis}/stream").text
+        with storage.connected():
+            self.victims_id = User.named("clara").id
+
+    def run(self, count):
+        """Make so many requests; the first answer that is wrong ends it."""
+        for number in range(count):
+            if number % 50 == 0:
+                self.furnish()
+            self.request()
+        # Whoever had been deleted would have no word to give away.
+        assert CANARY in self.victim.get("/").text
+
+    def furnish(self):
+        """Let there be what can be asked for, and people who may."""
+        with storage.connected():
+            User.update(disabled_at=None).execute()
+        for name in ("anna", "ben"):
+            ask(
+                self.clients[name],
+                bring(self.clients[name], "Terms\n\nThe user shall pay 100 EUR."),
+                model=MODEL,
+            )
+
+    def request(self):
+        pick = self.random.choice
+        rule, name = pick(self.rules), pick(PEOPLE)
+        # Mostly one that leads somewhere.
+        method = pick([*METHODS, *sorted(rule.methods) * 5])
+        path, ids = self.path(rule)
+        if rule.endpoint.startswith("people.") and self.victims_id in ids:
+            return
+        kind, body = self.body()
+        headers = {"Content-Type": kind} | {
+            header: pick(HEADERS[header])
+            for header in self.random.sample(sorted(HEADERS), pick((0, 0, 1, 1, 3)))
+        }
+        query = urlencode(self.fields(pick((0, 0, 1, 2, 5))), errors="surrogatepass")
+        asked = f"{method} {path[:80]} by {name}, {headers}, {query[:200]}, {body[:200]}"
+        answer = self.clients[name].open(path, method=method, query_string=query, data=body, headers=headers)
+        self.check(rule, answer, asked)
+
+    def path(self, rule):
+        """Return a path of a rule, and the ids in it."""
+        pick = self.random.choice
+        # The first of each kind is the one that nobody here may see.
+        ids = [pick(pick(((1,), range(1, 9), range(1, 40), IDS))) for _ in rule.arguments]
+        path = rule.rule
+        for id, argument in zip(ids, sorted(rule.arguments), strict=True):
+            path = path.replace(f"<id:{argument}>", str(id))
+        return path, ids
+
+    def fields(self, count):
+        """Return fields, as forms name them and as they do not, with any text."""
+        pick = self.random.choice
+        return [
+            (pick((*FIELDS, *TEXTS)), pick((*TEXTS, "x" * self.random.randrange(3000)))) for _ in range(count)
+        ]
+
+    def body(self):
+        """Return a kind of body and one of that kind, or what says so."""
+        pick = self.random.choice
+        fields = self.fields(pick((0, 1, 2, 4)))
+        if self.random.random() < 0.5:
+            return "application/x-www-form-urlencoded", urlencode(fields, errors="surrogatepass").encode()
+        parts = [(f'name="{name}"', text.encode(errors="surrogatepass")) for name, text in fields]
+        if self.random.random() < 0.3:
+            name, data = pick(self.files)
+            parts.append((f'name="file"; filename="{name}"', data[: pick((len(data), len(data) // 2))]))
+        body = b"".join(
+            b"--x\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n"
+            % (head.encode(errors="surrogatepass"), data)
+            for head, data in parts
+        )
+        return "multipart/form-data; boundary=x", body + pick((b"--x--\r\n", b"--x", b""))
+
+    def check(self, rule, answer, asked):
+        # It lasts as long as it was asked to.
+        text = "" if rule.endpoint == "health.stream" else answer.get_data().decode(errors="replace")
+        answer.close()
+        self.seen[answer.status_code] += 1
+        assert answer.status_code < 500 or answer.status_code == 503, asked
+        assert CANARY not in f"{text}{answer.headers}", asked
+        assert not [word for word in TRACES if word in text], asked
+        for header, value in answer.headers:
+            assert re.fullmatch(r"[A-Za-z0-9-]+", header), asked
+            assert re.fullmatch(r"[\t\x20-\x7e\x80-\xff]*", value), asked
+        assert answer.headers["X-Request-ID"], asked
+
+
+# Of a form that breaks off Werkzeug leaves the files to be collected.
+@pytest.mark.filterwarnings("ignore:.*SpooledTemporaryFile:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.both_modes
+def test_no_request_of_a_client_is_a_fault_of_ours_or_gives_away_a_word(make_app):
+    fuzz = Fuzz(make_app(auth="proxy", admins=("root",), models=(MODEL,)), seed=1)
+    fuzz.run(300)
+    assert {200, 303, 401, 404, 405} <= set(fuzz.seen)
+
+
+def broken(seed):
+    """Yield requests that are no longer quite HTTP."""
+    chance = random.Random(seed)
+    head = (
+        "POST /documents HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    )
+    whole = [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        f"{head}Content-Length: 11\r\n\r\ntext=Terms.".encode(),
+        f"{head}Transfer-Encoding: chunked\r\n\r\nb\r\ntext=Terms.\r\n0\r\n\r\n".encode(),
+        f"{head}Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n".encode(),
+    ]
+    while True:
+        data = bytearray(chance.choice(whole))
+        for _ in range(chance.randrange(1, 6)):
+            place = chance.randrange(len(data))
+            match chance.randrange(4):
+                case 0:
+                    data[place] = chance.randrange(256)
+                case 1:
+                    del data[place : place + chance.randrange(9)]
+                case 2:
+                    data[place:place] = chance.choice(
+                        (b"\r", b"\n", b"\0", b" ", b":", b"\r\n\r\n", b"\xff" * 99)
+                    )
+                case _:
+                    data[place:place] = data[: chance.randrange(99)]
+            data = data or bytearray(b"\n")
+        yield bytes(data)
+
+
+def test_bytes_that_are_hardly_a_request_harm_nobody(site):
+    worker, known = site.worker(), said(site, "a request failed")
+    for data in islice(broken(seed=1), 200):
+        with closing(socket.create_connection(("127.0.0.1", site.port))) as sock:
+            sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
+            answer = read_all(sock)
+        assert re.match(rb"HTTP/1.1 [1-4]\d\d |HTTP/1.1 501 |$", answer), data
+        assert not re.search(rb"Traceback|File \"", answer), data
+    assert site.worker() == worker
+    assert said(site, "a request failed") == known
+
+
+def main(count, seed):
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        place = {"database_url": f"sqlite:///{folder}/precis.db"}
+        if "--scale" in sys.argv:
+            place = stack.enter_context(Scale()).create()
+        settings = config.Settings(**place, auth="proxy", admins=("root",), models=(MODEL,), analyze_limit="")
+        app = create_app(settings)
+        app.testing = True
+        storage.migrate()
+        app.extensions["analyzer"].begin()
+        print(f"seed {seed}", flush=True)
+        fuzz, began = Fuzz(app, seed), time.monotonic()
+        try:
+            fuzz.run(count)
+        finally:
+            seen = sum(fuzz.seen.values())
+            print(f"{seen} requests, {seen / (time.monotonic() - began):.0f} per second, {dict(fuzz.seen)}")
+            app.extensions["analyzer"].drain(0)
+
+
+if __name__ == "__main__":
+    numbers = [int(word) for word in sys.argv[1:] if word.isdigit()]
+    main(numbers[0], numbers[1] if len(numbers) > 1 else time.time_ns() % 10**6)
