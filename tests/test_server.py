@@ -278,7 +278,7 @@ def test_a_worker_that_starts_while_the_database_is_away_ends_no_other(tmp_path,
         wait_until(lambda: said(precis, "the worker failed"))
         # Another one is tried after it.
         wait_until(lambda: said(precis, "the worker failed") > 1)
-        assert precis.is_up()
+        wait_until(precis.is_up)
 
         scale.restore()
 
