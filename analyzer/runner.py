@@ -368,7 +368,8 @@ class Runner:
         try:
             self._save_expense()
         except StorageError as error:
-            logger.error("its cost cannot be saved", exc_info=error, extra={"analysis": self.id})
+            # It counts as it was reserved.
+            logger.warning("its cost cannot be saved", exc_info=error, extra={"analysis": self.id})
 
     @saving
     def _save_expense(self) -> None:
