@@ -100,6 +100,7 @@ class Runner:
     # More than any model writes in one token: a server that ignores the limit is cut off here.
     CHARACTERS_PER_TOKEN = 32
     SAVE_AGAIN_SECONDS = 1.0
+    EXPENSE_TRIES = 3
     pause = staticmethod(gevent.sleep)
 
     def __init__(
@@ -365,11 +366,16 @@ class Runner:
         """Save nothing but what it has cost: somebody else has ended or deleted it."""
         logger.warning("lost its lease", extra={"analysis": self.id})
         self._settle()
-        try:
-            self._save_expense()
-        except StorageError as error:
-            # It counts as it was reserved.
-            logger.warning("its cost cannot be saved", exc_info=error, extra={"analysis": self.id})
+        for tries_left in reversed(range(self.EXPENSE_TRIES)):
+            self._due = time.monotonic() + self.STEP_SECONDS
+            try:
+                self._save_expense()
+                return
+            except StorageError as error:
+                if not tries_left:
+                    # It counts as it was reserved.
+                    logger.error("its cost cannot be saved", exc_info=error, extra={"analysis": self.id})
+            gevent.sleep(self.SAVE_AGAIN_SECONDS)
 
     @saving
     def _save_expense(self) -> None:
