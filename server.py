@@ -232,11 +232,15 @@ class Client(socket.socket):
         self._came = 0
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """Receive what comes; from who is too slow or silent it raises `TimeoutError`."""
+        """Receive what comes; who is too slow or silent is as good as gone: `ConnectionResetError`."""
         left = self._expected_at + STALL_SECONDS + self._came / LEAST_RATE - time.monotonic()
         # Not 0, which would stand for never to wait.
         self.settimeout(min(max(left, 0.001), STALL_SECONDS))
-        data: bytes = super().recv(size, flags)
+        try:
+            data: bytes = super().recv(size, flags)
+        except TimeoutError:
+            # Of any other gunicorn would make an error in the log.
+            raise ConnectionResetError(errno.ECONNRESET, "the client sends nothing") from None
         self._came += len(data)
         if self._came > UNASKED:
             # Who sends as fast as it is read would leave nobody else a turn, and so would many together.

@@ -56,8 +56,9 @@ class Steps:
         self.budget = budget
 
     def __iter__(self) -> Iterator[Step]:
-        self._rows = Section.of(self.id)
         answer = self.log.text(self.id)
+        # A call is saved before its text: an answer that has not begun has none.
+        self._rows = Section.of(self.id) if answer else []
         outline = Outline(self.text, self.pages)
         # What was asked about the whole goes on as it was asked.
         if not self._rows and (answer.strip() or self.budget.holds(outline)):

@@ -72,6 +72,9 @@ HTTP_OPTIONS: dict[str, Any] = {
     "follow_redirects": False,
     "headers": {"Accept-Encoding": "identity"},
     "event_hooks": {"response": [_refuse_encoded]},
+    # At each call's begin and end its pool asks the kernel of every idle connection whether it still stands.
+    # A hundred, the SDKs' own number, costs more than to connect anew.
+    "limits": httpx2.Limits(max_connections=1000, max_keepalive_connections=20),
 }
 
 

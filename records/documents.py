@@ -155,7 +155,11 @@ class Document(Record):
 
     def read_pages(self) -> list[int]:
         """Return how many paragraphs each page has; nothing where there are no pages."""
-        pages = Document.select(Document.pages).where(Document.id == self.id).scalar()
+        # `of` has them already.
+        is_read = "pages" in self.__data__
+        pages = (
+            self.pages if is_read else Document.select(Document.pages).where(Document.id == self.id).scalar()
+        )
         return json.loads(pages) if pages else []
 
     @property

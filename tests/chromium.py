@@ -92,10 +92,12 @@ class Browser:
         self.context.close()
 
     def open(self, url="", **options):
-        """Open a tab, at an address."""
+        """Open a tab, at an address, and wait until what wants the focus there has it."""
         tab = Tab(self.context.new_page())
         if url:
             tab.page.goto(url, **options)
+            # A page that has loaded is not drawn yet, and only then a key reaches what has `autofocus`.
+            tab.page.wait_for_selector("html:not(:has([autofocus])), :focus", state="attached")
         return tab
 
 

@@ -30,7 +30,6 @@ def layout_shift(tab):
 def test_the_main_job_is_a_paste_and_two_keys(precis, browser):
     precis.start(PRECIS_MODELS="offline:extractive")
     tab = browser.open(precis.url)
-    tab.page.wait_for_selector("textarea:focus")
 
     tab.page.keyboard.insert_text(long_document())
     with tab.page.expect_navigation():

@@ -53,7 +53,8 @@ LIVELY = {"seen_at", "lease_until", "heard_at"}
 @pytest.fixture
 def app(make_app):
     """Precis behind a proxy that signs people in, one of them an administrator."""
-    return make_app(auth="proxy", admins=("root",))
+    # An analysis runs through the whole of a test, and its provider falls silent at the beginning.
+    return make_app(auth="proxy", admins=("root",), gap_seconds=600)
 
 
 @pytest.fixture

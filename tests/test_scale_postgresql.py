@@ -155,7 +155,16 @@ def test_a_server_that_only_reads_is_told_as_full_and_what_was_shown_is_kept(fle
 def refuse_writing(postgresql, database, how):
     """Have all transactions only read, on connections that begin now, as after a fail-over."""
     postgresql.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = {how}")
-    postgresql.cut(database)
+    (now,) = postgresql.execute("SELECT now()")[0]
+    older = "FROM pg_stat_activity WHERE datname = %s AND backend_start <= %s"
+
+    def are_new():
+        # Between two transactions: of one that is cut off in its commit nobody can tell whether it was saved.
+        idle = f"SELECT pg_terminate_backend(pid, 5000) {older} AND state = 'idle'"
+        postgresql.execute(idle, database, now)
+        return not postgresql.execute(f"SELECT 1 {older}", database, now)
+
+    wait_until(are_new)
 
 
 @pytest.mark.fault("answer lost")
