@@ -42,19 +42,25 @@ _SPEECH = {
 }
 _PATTERNS = [(word, re.compile(near, re.DOTALL)) for words, near in _SPEECH.items() for word in words]
 _BEFORE, _AFTER = 80, 60  # characters around a word
+# Characters that are looked through at once: a millisecond's worth, about.
+_AT_ONCE = 1_000_000
 
 # Tag characters, of which a flag has six, and others without width, in which whole texts are hidden.
 _UNSEEN = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff\U000e0001-\U000e007f\U000e0100-\U000e01ef]{8}")
 
 
 def speaking(paragraphs: Sequence[str]) -> list[int]:
-    """Return the numbers of the paragraphs that speak to a model, letting other greenlets run meanwhile."""
+    """Return the numbers of the paragraphs that speak to a model; while that takes long others run."""
     # A turn that is made up begins a line.
     parts = [f"\n{paragraph.lower()}" for paragraph in paragraphs]
     text, ends = "".join(parts), list(accumulate(map(len, parts)))
     found = set() if text.isascii() else {bisect_right(ends, seen.start()) for seen in _UNSEEN.finditer(text)}
+    looked = 0
     for word, near in _PATTERNS:
-        gevent.sleep(0)
+        looked += len(text)
+        if looked >= _AT_ONCE:
+            looked = 0
+            gevent.sleep(0)
         at = text.find(word)
         while at >= 0:
             place = bisect_right(ends, at)

@@ -223,8 +223,8 @@ def test_the_largest_document_has_a_page(client):
 
 
 @pytest.mark.sqlite
-def test_while_a_long_page_is_rendered_the_others_have_their_turn(client):
-    address = bring(client, "One line.\n\n" * 20_000)
+def test_while_a_long_page_is_rendered_the_others_have_their_turn_and_a_short_one_waits_for_nobody(client):
+    addresses = [bring(client, "One line.\n\n" * paragraphs) for paragraphs in (20_000, 20)]
     turns = 0
 
     def other():
@@ -234,11 +234,16 @@ def test_while_a_long_page_is_rendered_the_others_have_their_turn(client):
             gevent.sleep(0)
 
     greenlet = gevent.spawn(other)
-    page = client.get(address)
+    pages, needed = [], []
+    for address in addresses:
+        before = turns
+        pages.append(client.get(address).text)
+        needed.append(turns - before)
     greenlet.kill()
 
-    assert page.text.count('<p id="p') == 20_000
-    assert turns > 100
+    assert [page.count('<p id="p') for page in pages] == [20_000, 20]
+    assert needed[0] > 100
+    assert needed[1] == 0
 
 
 def test_a_form_that_is_sent_twice_makes_one_document(client, app):

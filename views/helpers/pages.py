@@ -18,8 +18,10 @@ def render_large(template: str, **context: Any) -> str:
     app.update_template_context(context)
     parts = app.jinja_env.get_template(template).generate(context)
     page = []
-    # Joined as they come: a string for each of a million small parts would cost more than the page.
-    while some := "".join(islice(parts, PARTS_AT_ONCE)):
-        page.append(some)
+    while True:
+        some = list(islice(parts, PARTS_AT_ONCE))
+        # Joined as they come: a string for each of a million small parts would cost more than the page.
+        page.append("".join(some))
+        if len(some) < PARTS_AT_ONCE:
+            return "".join(page)
         gevent.sleep(0)
-    return "".join(page)
