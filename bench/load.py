@@ -88,6 +88,7 @@ class Start(Whole):
 
     def ended(self):
         if address := ADDRESS.search(self.answer):
+            self.load.starts.append(time.monotonic() - self.asked_at)
             for _ in range(self.load.viewers):
                 self.load.watch(address[1].decode() + "/stream")
         else:
@@ -139,7 +140,7 @@ class Load:
         self.waiting = self.streams * self.viewers
         self.epoll = select.epoll()
         self.connections = {}
-        self.pages, self.first, self.latencies = [], [], []
+        self.starts, self.pages, self.first, self.latencies = [], [], [], []
         self.tokens = self.bytes = self.errors = self.unfinished = 0
 
     def ask(self, kind, method, path, body=b""):
@@ -202,6 +203,7 @@ class Load:
             "first": sorted(self.first),
             "latencies": sorted(self.latencies),
             "pages": sorted(self.pages),
+            "starts": sorted(self.starts),
             "busy": used / seconds,
         }
 

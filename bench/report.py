@@ -16,7 +16,8 @@ PLOT = rig.ROOT / "docs/cost.svg"
 
 IN_TIME = 250  # milliseconds: most that a token may be late, p99
 OURS, FASTAPI, NODE, FLOOR = "Precis, chat", "FastAPI + AsyncOpenAI", "Node + openai", "floor: byte proxy"
-FIGURES = ("cpu", "first_p50", "first_p95", "late_p50", "late_p99", "page_p50", "page_p95", "memory", "lost")
+FIGURES = ("cpu", "first_p50", "first_p95", "late_p50", "late_p99", "page_p50", "page_p95")
+FIGURES += ("start_p50", "start_p95", "memory", "lost")
 UNMEASURED = "–"
 
 
@@ -152,13 +153,14 @@ def times(command):
                 pair(row, "first_p50", "first_p95"),
                 pair(row, "late_p50", "late_p99"),
                 pair(row, "page_p50", "page_p95"),
+                pair(row, "start_p50", "start_p95"),
                 number(row["memory"]),
                 number(row["lost"]),
             ]
             for (streams, server), row in medians(kept, command).items()
         ]
         head = ["streams", "server", "us/token", "first p50 / p95 ms", "late p50 / p99 ms"]
-        return table(kept, command, [*head, "page p50 / p95 ms", "kB/stream", "lost"], body)
+        return table(kept, command, [*head, "page p50 / p95 ms", "start p50 / p95 ms", "kB/stream", "lost"], body)
 
     return make
 

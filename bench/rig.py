@@ -281,6 +281,8 @@ def measure(server, provider, *, streams, tokens=300, rate=50, viewers=1, ramp=2
         late_max=at(found["latencies"], 1),
         page_p50=at(found["pages"], 0.5),
         page_p95=at(found["pages"], 0.95),
+        start_p50=at(found["starts"], 0.5),
+        start_p95=at(found["starts"], 0.95),
         memory=max(0, most.memory - idle) / (streams * viewers) / 1000,
         bytes=found["bytes"] / max(delivered, 1),
     )
@@ -324,6 +326,8 @@ COLUMNS = {
     "late_p99": ("p99 ms", "{:>7.1f}"),
     "page_p50": ("page p50", "{:>8.1f}"),
     "page_p95": ("p95 ms", "{:>7.1f}"),
+    "start_p50": ("start p50", "{:>9.1f}"),
+    "start_p95": ("p95 ms", "{:>7.1f}"),
     "memory": ("kB/stream", "{:>9.0f}"),
     "busy": ("core", "{:>5.0%}"),
     "helpers_busy": ("load", "{:>5.0%}"),
