@@ -52,7 +52,7 @@ class Event(Record):
         return list(query.order_by(cls.id.desc()).limit(limit))
 
     @classmethod
-    def each(cls, sought: Sought, most: int, at_once: int = 500) -> Iterator[Event]:
+    def each(cls, sought: Sought, most: int, at_once: int = 100) -> Iterator[Event]:
         """Yield the newest of the events that are sought, reading some at a time."""
         before = None
         while most > 0:

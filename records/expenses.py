@@ -160,7 +160,7 @@ class Expense(Record):
         return day, month
 
     @classmethod
-    def each_of(cls, owner: User, at_once: int = 500) -> Iterator[Expense]:
+    def each_of(cls, owner: User, at_once: int = 100) -> Iterator[Expense]:
         """Yield all that a person has spent, the first first, reading some at a time."""
         after = 0
         while True:

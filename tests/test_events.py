@@ -313,6 +313,23 @@ def test_the_file_of_events_is_bounded(app, root, monkeypatch):
 
 
 @pytest.mark.sqlite
+def test_while_the_file_of_events_is_sent_others_run(root):
+    Event.keep([Event.Row(now(), 1, "anna", "read", number, None, "", "") for number in range(1, 1001)])
+    turns = []
+
+    def other():
+        while True:
+            turns.append(1)
+            gevent.sleep(0)
+
+    answer = root.get("/events.csv")
+    others = gevent.spawn(other)
+    assert len(answer.text.splitlines()) == 1001
+    others.kill()
+    assert len(turns) >= 10
+
+
+@pytest.mark.sqlite
 def test_events_stay_when_what_they_are_about_goes(app, anna, noted):
     document = bring(anna, "One.")
     anna.post("/account/deletion")

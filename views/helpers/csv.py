@@ -5,20 +5,28 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+
+import gevent
 
 # With any of these a cell begins that a spreadsheet takes for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# Rows that are read and written together: a few milliseconds' worth.
+AT_ONCE = 100
 
 
 def rows(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    """Yield a header and rows as lines of CSV; a text that would be a formula gets an apostrophe in front.
+    """Yield a header and rows as CSV, some lines at a time, letting others run meanwhile.
 
-    Numbers stay as they are, negative ones too; None is an empty cell.
+    A text that would be a formula gets an apostrophe in front. Numbers stay as they are, negative ones too;
+    None is an empty cell.
     """
-    for row in (header, *rows):
-        line = io.StringIO()
-        csv.writer(line).writerow([_inert(cell) for cell in row])
-        yield line.getvalue()
+    left = chain([header], rows)
+    while some := list(islice(left, AT_ONCE)):
+        lines = io.StringIO()
+        csv.writer(lines).writerows([_inert(cell) for cell in row] for row in some)
+        yield lines.getvalue()
+        gevent.sleep(0)
 
 
 def _inert(cell: object) -> object:
