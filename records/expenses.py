@@ -59,7 +59,7 @@ class Spent(NamedTuple):
     `kind` is what they are summed up by. Not in `amount` is what `unknown` analyses cost.
     """
 
-    kind: tuple[Any, ...]
+    kind: tuple[str, ...]
     analyses: int
     input_tokens: int
     output_tokens: int
@@ -205,10 +205,10 @@ class Expense(Record):
         query = cls.select(*kind, fn.COUNT(cls.id), *sums).where(which)
         if kind:
             query = query.join(User).group_by(*kind).order_by(*kind)
-        # A sum of nothing is none, and of PostgreSQL's large numbers a decimal.
+        # A sum of nothing is none, and of PostgreSQL's large numbers a decimal; a day is a text in SQLite.
         return [
-            Spent(row[: len(kind)], *(int(number or 0) for number in row[len(kind) :]))
-            for row in query.tuples()
+            Spent(tuple(map(str, row[: len(kind)])), *(int(number or 0) for number in row[len(kind) :]))
+            for row in database.read_aside(*query.sql())
         ]
 
 

@@ -162,6 +162,11 @@ class PostgreSQL(TextSearch, PostgresqlDatabase):
                 f"INSERT INTO {into} VALUES {', '.join([row] * len(rows))}", values, prepare=False
             )
 
+    def read_aside(self, query: str, values: Sequence[object]) -> list[Any]:
+        """Run a query that may take long: whoever waits for the server lets all others run."""
+        found: list[Any] = self.execute_sql(query, values).fetchall()
+        return found
+
     def take_turns(self, *names: str) -> None:
         """Wait, until the transaction ends, for all others that take a turn under one of these names."""
         turns = ", ".join(["pg_advisory_xact_lock(hashtextextended(%s, 0))"] * len(names))

@@ -5,6 +5,7 @@ import io
 import re
 from datetime import date, timedelta
 
+import gevent
 import pytest
 
 from models import Expense, User, now
@@ -104,6 +105,19 @@ def test_what_is_all_of_unknown_price_is_not_shown_as_nothing(root, ledger):
     free, own = ["$0.00", "", "1", "10", "20"], ["–", "1", "1", "10", "20"]
     assert models[1:3] == [["free", *free], ["own", *own]]
     assert days[1:3] == [["2027-05-01", *own], ["2027-05-02", *free]]
+
+
+@pytest.mark.sqlite
+@pytest.mark.usefixtures("ledger")
+def test_while_a_year_is_summed_others_run(root):
+    ran = []
+    # The first page also notes that its person was here.
+    root.get("/spending")
+    for page in ("/spending", "/spending.csv"):
+        other = gevent.spawn(ran.append, page)
+        root.get(page)
+        assert other.ready()
+    assert ran == ["/spending", "/spending.csv"]
 
 
 def read_csv(answer):
