@@ -33,6 +33,7 @@ OURS = {
     "check",
     "doctor",
     "findings",
+    "hub",
     "logs",
     "metrics",
     "storage",

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
-import gevent
+from hub import let_others_run
 
 # All in lower case. By words that an order to a model has, or that begin what only a model is told: what
 # stands near. Only around such a word is anything matched: the word alone is found a hundred times faster.
@@ -60,7 +60,7 @@ def speaking(paragraphs: Sequence[str]) -> list[int]:
         looked += len(text)
         if looked >= _AT_ONCE:
             looked = 0
-            gevent.sleep(0)
+            let_others_run()
         at = text.find(word)
         while at >= 0:
             place = bisect_right(ends, at)

@@ -15,6 +15,7 @@ from gevent.lock import BoundedSemaphore
 
 from analyzer.text import as_title, clean, count_words, guess_title, paragraphs
 from extraction import Extraction, Reason, Unreadable
+from hub import let_others_run
 from models import Document, Ended, Reading, User
 from storage import StorageError, database
 
@@ -141,7 +142,7 @@ class _Job:
                 for part in self._extraction:
                     self._take(part.text, part.page)
                     # A child that is faster than this would keep all else waiting.
-                    gevent.sleep(0)
+                    let_others_run()
         except Unreadable as error:
             return error
         return None

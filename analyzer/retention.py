@@ -8,6 +8,7 @@ from datetime import timedelta
 import gevent
 
 from analyzer.trail import Trail
+from hub import let_others_run
 from models import Document, Event, Session, now
 from storage import StorageError, connected
 
@@ -46,7 +47,7 @@ class Retention:
         if self._days:
             self._delete_documents()
         while Event.forget(now() - timedelta(days=self._event_days), self.AT_ONCE * 10):
-            gevent.sleep(0)
+            let_others_run()
         Session.forget_over()
 
     def _delete_documents(self) -> None:
@@ -58,7 +59,7 @@ class Retention:
                 # Looked at again: somebody may have asked something meanwhile, or another process deleted it.
                 if Document.delete_unused(id, before):
                     self._trail.note("deleted", None, self.NAME, document_id=id)
-                gevent.sleep(0)
+                let_others_run()
             if len(ids) < self.AT_ONCE:
                 return
 

@@ -19,6 +19,7 @@ from analyzer.live import Wait
 from analyzer.prompt import UnknownRecipe
 from analyzer.steps import Step
 from analyzer.token_log import LeaseLost, TokenLog
+from hub import let_others_run
 from models import Analysis, Expense, Status
 from providers.base import (
     Broken,
@@ -309,7 +310,7 @@ class Runner:
                 if text:
                     yield text
                 else:
-                    gevent.sleep(0)
+                    let_others_run()
                 heard = time.monotonic()
 
     def _wait(self, step: Callable[[], str | None], seconds: float) -> str | None:

@@ -16,9 +16,8 @@ from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple, TypeVar
 
-import gevent
-
 from analyzer.text import paragraphs
+from hub import let_others_run
 from providers.base import estimate_tokens
 
 SMALLEST_WINDOW = 4_000  # tokens; in a smaller one the instructions leave no room for a section
@@ -236,7 +235,7 @@ def _in_turns(items: Iterable[T], at_once: int = PARAGRAPHS_AT_ONCE) -> Iterator
     for index, item in enumerate(items, 1):
         yield item
         if not index % at_once:
-            gevent.sleep(0)
+            let_others_run()
 
 
 def groups(count: int, together: int) -> list[int]:

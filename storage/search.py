@@ -7,13 +7,14 @@ A word is a run of letters and digits, without case and accents. Scripts that pu
 from __future__ import annotations
 
 import re
-import time
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from peewee import __exception_wrapper__  # type: ignore[attr-defined]
+
+from hub import let_others_run
 
 # Of those that a question finds, how many of the newest are looked at: a common word is in all there is.
 MOST_FOUND = 1000
@@ -102,7 +103,7 @@ def words_of_long(text: str) -> list[str]:
     found = []
     for start, end in _slices(text):
         found += words(text[start:end])
-        time.sleep(0)
+        let_others_run()
     return found
 
 
@@ -113,7 +114,7 @@ def excerpt(text: str, question: Question) -> Pieces:
     """
     starts = {term.words[0] for term in question.required}
     for begin, end in _slices(text):
-        time.sleep(0)
+        let_others_run()
         part = text[begin:end]
         plain = _plain(part)
         if any(start in plain for start in starts) and (pieces := _marked(part, question)):

@@ -17,17 +17,18 @@ ARROWS = {
     "check": OURS - {"app", "doctor", "records", "views"},
     "doctor": {"findings", "views"},
     "findings": set(),
+    "hub": set(),
     "server": {"analyzer", "config", "logs", "metrics", "storage"},
     "config": set(),
     "logs": set(),
     "metrics": set(),
-    "storage": {"storage"},
+    "storage": {"hub", "storage"},
     "models": {"records", "storage"},
     "records": {"records", "storage"},
     "providers": {"providers"},
     "extraction": {"extraction"},
-    "analyzer": {"analyzer", "extraction", "metrics", "models", "providers", "storage"},
-    "views": {"views", "analyzer", "extraction", "logs", "metrics", "models", "storage"},
+    "analyzer": {"analyzer", "extraction", "hub", "metrics", "models", "providers", "storage"},
+    "views": {"views", "analyzer", "extraction", "hub", "logs", "metrics", "models", "storage"},
 }
 SOURCES = sorted(
     file

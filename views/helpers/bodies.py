@@ -7,10 +7,11 @@ from typing import IO, Any
 from urllib.parse import unquote_to_bytes
 
 import flask
-import gevent
 from flask import Flask
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
+
+from hub import let_others_run
 
 URLENCODED = "application/x-www-form-urlencoded"
 # Longest body of such a form. A text and a file come as parts instead, which are read piece by piece.
@@ -69,4 +70,4 @@ def _slices(data: bytearray) -> Iterator[bytes]:
         yield unquote_to_bytes(bytes(data[start:end]))
         start = end
         if start < len(data):
-            gevent.sleep(0)
+            let_others_run()

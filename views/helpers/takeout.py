@@ -7,11 +7,11 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
-import gevent
-
+from hub import let_others_run
 from models import Analysis, Document, Event, Expense, Original, Share, Sought, User, now
 from storage import connected
 
@@ -87,7 +87,7 @@ def _write(
         for part in parts:
             file.write(part)
             yield target.taken()
-            gevent.sleep(0)
+            let_others_run()
     yield target.taken()
 
 
@@ -123,7 +123,7 @@ def safe(name: str) -> str:
 
 
 def _index(person: User) -> Iterator[bytes]:
-    """Yield index.json, a row at a time: of the events alone there may be many thousands."""
+    """Yield index.json, some rows at a time: of the events alone there may be many thousands."""
     about = {"name": person.name, "shown_name": person.shown_name, "since": person.created_at}
     yield f'{{"person": {_json(about)}'.encode()
     with connected():
@@ -136,8 +136,10 @@ def _index(person: User) -> Iterator[bytes]:
     }
     for name, rows in lists.items():
         yield f',\n"{name}": ['.encode()
-        for number, row in enumerate(rows):
-            yield f"{',' if number else ''}\n{_json(row)}".encode()
+        separator = "\n"
+        while some := list(islice(rows, AT_ONCE)):
+            yield (separator + ",\n".join(map(_json, some))).encode()
+            separator = ",\n"
         yield b"]"
     yield b"}\n"
 
@@ -153,6 +155,7 @@ def _documents(person: User) -> Iterator[dict[str, Any]]:
             facts["shared_with"] = [share.user.name if share.user else None for share in Share.of(document)]
             facts["analyses"] = [_analysis(each) for each in Analysis.of(document, limit=None)]
         yield facts
+        let_others_run()
 
 
 def _analysis(analysis: Analysis) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import gevent
 from flask import Flask, request
 from gevent.lock import Semaphore
+
+from hub import let_others_run
 
 STARTS = {"analyses.create", "continuations.create"}
 
@@ -19,4 +20,4 @@ def register(app: Flask) -> None:
 def _wait() -> None:
     if request.endpoint in STARTS:
         with _turn:
-            gevent.sleep(0)
+            let_others_run()
