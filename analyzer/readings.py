@@ -103,7 +103,9 @@ class _Job:
         self.answer.set_exception(Unreadable(Reason.INTERRUPTED))
         self._greenlet.kill()
         if self._reading:
-            self._reading.fail(Reason.INTERRUPTED)
+            # Where that cannot be saved it is found lost, and all else has still to be ended.
+            with suppress(StorageError):
+                self._reading.fail(Reason.INTERRUPTED)
 
     def _look_after(self, turns: BoundedSemaphore) -> None:
         reader = gevent.spawn(self._read, turns)

@@ -18,7 +18,7 @@ from models import Document, Ended, Reading, User
 from storage import StorageFull, connected, saving
 from tests.fleet import wait_until
 from tests.pdf_files import Pdf, book
-from tests.person import PARTIAL
+from tests.person import PARTIAL, held
 from tests.uploads import children_that_read, count_documents, held_up, kept, send, upload
 from views.helpers.reasons import SENTENCES
 
@@ -221,6 +221,18 @@ def test_at_the_end_of_the_process_what_is_read_is_interrupted(client, long, rea
     is_over(readings)
     # Long before its own time is up.
     wait_until(lambda: not readers(), seconds=5)
+
+
+@pytest.mark.sqlite
+@pytest.mark.fault("shut down")
+def test_the_process_ends_in_order_although_nothing_can_be_saved(client, long, readings, monkeypatch):
+    monkeypatch.setattr("storage.PATIENCE_SECONDS", 0)
+    with held():
+        readings.drain()
+    is_over(readings)
+    assert row(long).reason == ""
+    age(long, Reading.LOST_SECONDS + 5)
+    assert SENTENCES[Reason.INTERRUPTED] in unescape(client.get(long).text)
 
 
 @pytest.mark.fault("shut down")
