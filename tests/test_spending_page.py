@@ -174,6 +174,7 @@ def test_a_period_that_is_none_is_told(root, period, sentence):
         answer = root.get(f"{path}?{period}")
         assert answer.status_code == 422
         assert sentence in answer.text
+        assert "None" not in answer.text
 
 
 @pytest.mark.sqlite

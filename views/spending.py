@@ -30,7 +30,7 @@ def show() -> str | tuple[str, int]:
     try:
         since, until = _period()
     except BadPeriod as error:
-        sent = {"since": request.args.get("from"), "until": request.args.get("to")}
+        sent = {"since": request.args.get("from", ""), "until": request.args.get("to", "")}
         return render_template("spending/show.html", error=str(error), **sent), 422
     return render_template(
         "spending/show.html",
