@@ -40,6 +40,7 @@ from analyzer.readings import Readings
 from analyzer.retention import Retention
 from analyzer.trail import Trail
 from config import ConfigError, Settings, is_loopback
+from hub import let_others_run
 
 logger = logging.getLogger(__name__)
 
@@ -245,7 +246,7 @@ class Client(socket.socket):
         if self._came > UNASKED:
             # Who sends as fast as it is read would leave nobody else a turn, and so would many together.
             with _turn:
-                gevent.sleep(0)
+                let_others_run()
         return data
 
     def sendall(self, data: Any, flags: int = 0) -> None:

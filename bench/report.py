@@ -159,8 +159,9 @@ def times(command):
             ]
             for (streams, server), row in medians(kept, command).items()
         ]
-        head = ["streams", "server", "us/token", "first p50 / p95 ms", "late p50 / p99 ms"]
-        return table(kept, command, [*head, "page p50 / p95 ms", "start p50 / p95 ms", "kB/stream", "lost"], body)
+        head = ["streams", "server", "us/token"]
+        head += [f"{what} ms" for what in ("first p50 / p95", "late p50 / p99", "page p50 / p95")]
+        return table(kept, command, [*head, "start p50 / p95 ms", "kB/stream", "lost"], body)
 
     return make
 

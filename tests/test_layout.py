@@ -18,7 +18,7 @@ ARROWS = {
     "doctor": {"findings", "views"},
     "findings": set(),
     "hub": set(),
-    "server": {"analyzer", "config", "logs", "metrics", "storage"},
+    "server": {"analyzer", "config", "hub", "logs", "metrics", "storage"},
     "config": set(),
     "logs": set(),
     "metrics": set(),
