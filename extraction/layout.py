@@ -23,7 +23,7 @@ LARGER = 1.15
 MAX_HEADING = 200
 # Paragraphs are so much further apart than lines, at least.
 APART = 1.25
-_BULLET = re.compile(r"(?:[•‣◦▪▫●○■□◆◇⁃∙·➢➤✓❖\uf0a7\uf0b7\uf0d8\x88]|[–—*-](?=\s))\s*")
+_BULLET = re.compile(r"^(?:[•‣◦▪▫●○■□◆◇⁃∙·➢➤✓❖\uf0a7\uf0b7\uf0d8\x88]|[–—*-](?=\s))\s*")
 _NUMBER = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{2,5})[.)]\s+\S")
 # A part of a contract or law, which is a paragraph and no item.
 _CLAUSE = re.compile(r"(?:\d{1,3}(?:\.\d{1,3})+\.?|§+\s?\d+)\s+\S")

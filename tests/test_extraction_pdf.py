@@ -123,6 +123,12 @@ def test_a_list_keeps_its_items():
     assert text(page) == "- One thing\n- Another\n\n1. First\n2. Second"
 
 
+def test_what_would_be_a_bullet_at_the_beginning_of_a_line_stays_within_it():
+    lines = "It came – late – and cost 10 · 5.", "int f(const char * name)", "• An item – with more"
+    page = b"".join(line(words, y=700 - 40 * number) for number, words in enumerate(lines))
+    assert text(page).split("\n\n") == [*lines[:2], "- An item – with more"]
+
+
 def test_the_cells_of_a_row_stand_apart():
     rows = [("Item", "Number", "Price"), ("Office chair", "12", "1,200.00"), ("Lamp", "7", "210.50")]
     page = b"".join(
