@@ -78,8 +78,9 @@ class Analysis(Record):
 
     @property
     def can_be_continued(self) -> bool:
-        """Whether it broke off with a text that another analysis can go on with."""
-        return self.status in BROKEN_OFF and self.words > 0
+        """Whether it broke off, or was stopped between sections, with a text that another can go on with."""
+        was_left = self.status == Status.STOPPED and self.sections > 1
+        return (self.status in BROKEN_OFF or was_left) and self.words > 0
 
     @property
     def reference(self) -> str:

@@ -294,6 +294,24 @@ def test_stop_ends_it_within_a_call_and_asks_for_nothing_more(client, document, 
     assert "Read 1 of" in saved(client, analysis).text
 
 
+@pytest.mark.parametrize("at", [0, 20])
+def test_what_was_stopped_goes_on_and_asks_for_no_section_twice(client, document, provider, estimate, at):
+    provider.script(marker="section 3 of", text="word " * at, at=at, fault="silence")
+    analysis = ask(client, document)
+    provider.wait(calls=3)
+    client.post(f"{analysis}/cancellation")
+    stream(client, analysis).get_data()
+    assert row(analysis).status == "stopped"
+    assert ">Continue<" in saved(client, analysis).text
+    provider.script(marker="section 3 of", text="The rest.")
+    again = continued(client, analysis)
+    assert row(again).status == "complete"
+    assert provider.calls == estimate.calls + 1
+    assert numbers(provider) == [1, 2, 3, *range(3, estimate.sections + 1), 0]
+    assert row(again).text.startswith(row(analysis).text.rstrip())
+    assert row(again).text.count("## Section 3 of") == 1
+
+
 def test_stop_between_two_calls_makes_no_other(analyzer, client, document, provider, monkeypatch):
     began, go_on = Event(), Event()
     begin = Section.begin
