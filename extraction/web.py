@@ -133,7 +133,7 @@ class _Reading:
             self._take(node.text_content or "")
             return False
         tag = node.tag or ""
-        if not node.is_element_node or tag in _LEFT_OUT:
+        if not node.is_element_node or tag in _LEFT_OUT or _is_permalink(node):
             return False
         attributes = node.attributes
         if tag == "img" and not self._left:
@@ -248,6 +248,19 @@ class _Reading:
         else:
             innermost = self._lists[-1]
             place.add(text, self._level, None if innermost.style else innermost.group, len(self._lists) - 1)
+
+
+def _is_permalink(node: LexborNode) -> bool:
+    """Whether it is the sign that programs put after a heading, with the heading's own address."""
+    inner = node.first_child
+    return (
+        node.tag == "a"
+        and (node.attributes.get("href") or "").startswith("#")
+        and inner is not None
+        and inner.next is None
+        and inner.is_text_node
+        and inner.text_content == "¶"
+    )
 
 
 def _is_hidden(node: LexborNode) -> bool:

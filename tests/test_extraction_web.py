@@ -118,6 +118,11 @@ def test_japanese_is_read_in_its_own_encodings():
         assert read(data, "a.html")[0] == "契約書の条項"
 
 
+def test_a_headings_link_to_itself_is_no_word_of_it():
+    body = '<h2>Scope<a class="headerlink" href="#scope">¶</a></h2><p>See <a href="#scope">Scope</a>, ¶ 2</p>'
+    assert text_of(body) == "## Scope\n\nSee Scope, ¶ 2"
+
+
 def test_pictures_are_counted_and_tag_characters_told():
     text, extraction = read(page("<p>a\U000e0041b</p><img src=http://127.0.0.1:1/x alt=no><img>"), "a.html")
     assert text == "a\U000e0041b"
