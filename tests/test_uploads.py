@@ -81,6 +81,9 @@ def test_what_was_not_read_is_told_before_anybody_pays(client):
     tagged = "Terms\U000e0041\U000e0042".encode()
     page = client.get(upload(client, "a.txt", tagged).headers["Location"]).text
     assert "Invisible characters, which can hide instructions: 2." in page
+    hidden = b"<!doctype html><p>Terms <span hidden>" + b"ab " * 1230 + b"</span>"
+    page = client.get(upload(client, "a.html", hidden).headers["Location"]).text
+    assert "Hidden text is not read: 2,460 characters." in page
 
 
 def test_of_a_file_that_was_read_whole_nothing_is_said_aloud(client, document):

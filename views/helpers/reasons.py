@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
 
 from flask import Flask
@@ -90,9 +91,13 @@ def gaps(document: Document) -> list[str]:
     """Return what a document lacks of its file, a sentence each."""
     empty = [number for number, count in enumerate(document.read_pages(), 1) if not count]
     found = [_empty(empty)] if empty else []
-    return found + [
-        UNREAD.get(code, f"Not read: {code}, {{}}.").format(detail) for code, detail in document.unread
-    ]
+    return found + [_unread(code, detail) for code, detail in document.unread]
+
+
+def _unread(code: str, detail: str) -> str:
+    # A file may be named with a number.
+    is_count = code != "attachments" and re.fullmatch("[0-9]{1,9}", detail)
+    return UNREAD.get(code, f"Not read: {code}, {{}}.").format(f"{int(detail):,}" if is_count else detail)
 
 
 def _empty(pages: list[int]) -> str:
