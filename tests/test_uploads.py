@@ -9,6 +9,7 @@ from extraction import Reason
 from models import Original
 from storage import connected
 from tests.pdf_files import locked, scan
+from tests.person import ask
 from tests.precis import ROOT
 from tests.uploads import MAIL, PAGE, count_documents, kept, pdf, upload, word
 from views.helpers.formats import ranges
@@ -179,7 +180,12 @@ def test_a_pasted_text_has_no_original(client, document):
 
 def test_the_original_goes_with_its_document(client):
     path = upload(client, "a.txt", b"Text.").headers["Location"]
-    assert "(1 word), the file that it came as will be gone for ever." in client.get(f"{path}/deletion").text
+    assert (
+        "(1 word) and the file that it came as will be gone for ever." in client.get(f"{path}/deletion").text
+    )
+    ask(client, path)
+    page = client.get(f"{path}/deletion").text
+    assert "(1 word), the file that it came as and its 1 analysis will be gone for ever." in page
     client.post(f"{path}/deletion")
     assert client.get(f"{path}/original").status_code == 404
     with connected():
