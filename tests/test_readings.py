@@ -135,7 +135,10 @@ def test_the_part_that_htmx_loads_asks_for_the_next_until_the_end(client, long, 
     part = client.get(long, headers=PARTIAL).text
     assert "hx-get" not in part
     assert '<hx-partial hx-target="#status" hx-swap="textContent">You cancelled this.' in part
-    assert "refresh" not in client.get(long).text
+    page = client.get(long).text
+    assert "refresh" not in page
+    # What a person wanted is no error.
+    assert "<title>Cancelled: long.pdf – Precis</title>" in page
 
 
 def test_to_htmx_the_end_is_the_address_of_the_document(client, readings):
