@@ -70,7 +70,7 @@ class _Mail:
         inner = _parts(part)
         if inner and kind == "message/rfc822" and depth < DEEPEST:
             for mail in inner:
-                self._out.add(_header(mail, "Subject") or kind, level=depth + 2)
+                self._out.add(_header(mail, "Subject") or "(no subject)", level=depth + 2)
                 self.put(mail, depth + 1)
         elif inner and kind.startswith("multipart/"):
             chosen = _chosen(inner) if kind == "multipart/alternative" else inner

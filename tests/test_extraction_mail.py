@@ -84,6 +84,11 @@ def test_forwarded_mail_is_read_in_its_place():
     ]
 
 
+def test_forwarded_mail_without_a_subject_is_headed_as_such():
+    inner = "Content-Type: message/rfc822\n\nFrom: c@example.org\n\nOriginal text."
+    assert "## (no subject)\n\nFrom: c@example.org\n\nOriginal" in text_of(mail(HEAD, inner))
+
+
 def test_mail_in_mail_is_read_to_a_depth_and_the_rest_named():
     nested = "Content-Type: message/rfc822\n\nSubject: in\n" * 400
     text, extraction = read(f"{HEAD}\n{nested}\nx".encode(), "a.eml")
