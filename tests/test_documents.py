@@ -265,7 +265,7 @@ def test_headings_and_tables_are_shown_as_such(client):
     table = "| Item | Price |\n| --- | ---: |\n| Pens \\| ink | 5 |"
     text = f"## Prices <1>\n\n{table}\n\n| Paper | 7 |\n\nAs agreed.\n\n| not | a table |\n\n#hashtag"
     page = client.get(bring(client, text)).text
-    assert 'id="p1" role="heading" aria-level="4"><a' in page
+    assert 'id="p1" role="heading" aria-level="3"><a' in page
     assert "</a>Prices &lt;1&gt;</p>" in page
     assert '<thead><tr><th scope="col">Item</th><th scope="col">Price</th></tr></thead>' in page
     assert "<tr><td>Pens | ink</td><td>5</td></tr>" in page
@@ -273,6 +273,12 @@ def test_headings_and_tables_are_shown_as_such(client):
     assert "</a>| not | a table |</p>" in page
     assert "</a>#hashtag</p>" in page
     assert re.findall(r' id="p(\d)"', page) == ["1", "2", "3", "4", "5", "6"]
+
+
+def test_levels_that_a_document_skips_are_not_skipped_on_the_page(client):
+    levels = (4, 4, 5, 1, 3, 2, 6, 1)
+    page = client.get(bring(client, "\n\n".join(f"{'#' * level} Heading" for level in levels))).text
+    assert re.findall(r'aria-level="(\d)"', page) == ["3", "3", "4", "3", "4", "4", "5", "3"]
 
 
 def test_a_table_of_too_many_cells_is_shown_as_it_is_written(client):

@@ -33,7 +33,7 @@ class Page:
 
 @dataclass(slots=True)
 class Paragraph:
-    """A paragraph; a heading has a `level`."""
+    """A paragraph; a heading has a `level`, counted from 1 without a gap."""
 
     kind: ClassVar = "paragraph"
     number: int
@@ -65,6 +65,7 @@ def blocks(paragraphs: Iterable[str], document: Document) -> Iterator[Block]:
     """Yield a document's paragraphs, and each page before its first one."""
     pages = enumerate(document.read_pages() if document.page_count else (), 1)
     left = 0  # of the page's paragraphs
+    above: list[int] = []
     block: Block | None = None
     for number, paragraph in enumerate(paragraphs, 1):
         while not left and (page := next(pages, None)):
@@ -72,9 +73,22 @@ def blocks(paragraphs: Iterable[str], document: Document) -> Iterator[Block]:
             yield Page(page[0], is_empty=not left)
         left -= 1
         block = _block(number, paragraph, after_table=isinstance(block, Table))
+        if isinstance(block, Paragraph) and block.level:
+            block.level = _depth(block.level, above)
         yield block
     for number, _ in pages:
         yield Page(number, is_empty=True)
+
+
+def _depth(level: int, above: list[int]) -> int:
+    """Return how deep a heading stands below those that are open, and make it the last of them.
+
+    A file may skip levels; who goes from heading to heading would look for what is missing.
+    """
+    while above and above[-1] >= level:
+        above.pop()
+    above.append(level)
+    return len(above)
 
 
 def _block(number: int, paragraph: str, after_table: bool) -> Block:
