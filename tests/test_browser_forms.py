@@ -163,6 +163,17 @@ def test_without_scripts_going_back_and_sending_again_shows_what_there_is(
     assert provider.calls == 1
 
 
+def test_on_paper_the_day_is_told_also_if_it_is_today(site, provider, document, browser):
+    tab = browser.open(site.url + document)
+    tab.analyze()
+    tab.wait_for_status("complete")
+    tab.page.emulate_media(media="print")
+    time = tab.page.locator(".analysis time")
+    shown = time.evaluate("it => [getComputedStyle(it, '::after').content, getComputedStyle(it).fontSize]")
+    assert re.fullmatch(r'"\d{4}-\d\d-\d\d \d\d:\d\dZ"', shown[0])
+    assert shown[1] == "0px"
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_page_scrolls_sideways_at_320_pixels(site, provider, document, chromium, theme):
     wide = "https://example.com/" + "x" * 300
