@@ -93,6 +93,8 @@ def test_nobody_gets_a_sentence_and_nothing_else(app):
     answer = nobody.get("/")
     assert answer.status_code == 401
     assert "Nobody has signed in" in answer.text
+    assert "<h1>You are not signed in</h1>" in answer.text
+    assert "Go to your documents" not in answer.text
     assert "<textarea" not in answer.text
     assert "Sign in by Precis" in nobody.post("/documents/1/analyses", headers=HTMX).text
     assert nobody.get("/session").status_code == nobody.get("/session/new").status_code == 404
