@@ -231,6 +231,18 @@ def test_a_provider_that_calls_itself_otherwise_is_not_believed(make, openid):
     assert app.test_client().get("/session/new").status_code == 503
 
 
+@pytest.mark.parametrize(
+    "query",
+    ["", "&code=", "&code=%00", "&error=", "&error=%00", "&code=a&code=b", "&iss=http://evil.example"],
+)
+def test_a_way_back_without_a_code_is_no_proof_and_no_fault(app, openid, query):
+    anna = app.test_client()
+    answer = anna.get(f"/session/callback?state={parameter(begin(anna), 'state')}{query}")
+    assert answer.status_code == 400
+    assert "Sign in again" in answer.text
+    assert not is_signed_in(anna)
+
+
 def test_who_cancels_reads_so_and_may_try_again(app, openid):
     anna = app.test_client()
     answer = come_back(anna, openid.ask(begin(anna), None))

@@ -73,7 +73,7 @@ def _asking(ask: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(ask)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        from authlib.integrations.base_client import OAuthError
+        from authlib.common.errors import AuthlibBaseError
         from joserfc.errors import JoseError
         from requests import RequestException
 
@@ -83,9 +83,9 @@ def _asking(ask: Callable[P, R]) -> Callable[P, R]:
         try:
             with gevent.Timeout(ALL_SECONDS, ProviderAway("it takes too long")):
                 return ask(*args, **kwargs)
-        except (OAuthError, JoseError) as error:
+        except (AuthlibBaseError, JoseError) as error:
             # An address may say anything.
-            raise NotSignedIn(error.error if CODE.fullmatch(error.error) else "unknown") from error
+            raise NotSignedIn(error.error if CODE.fullmatch(error.error or "") else "unknown") from error
         except (RequestException, ValueError, LookupError) as error:
             raise ProviderAway(type(error).__name__) from error
 
