@@ -84,6 +84,12 @@ def test_a_missing_field_is_asked_for_and_starts_nothing(client, document, provi
     assert provider.state()["calls"] == 0
 
 
+def test_a_request_key_with_what_cannot_be_stored_is_a_key(client, document, provider):
+    asked = [ask(client, document, request_key="a\0b") for _ in range(2)]
+    assert asked[0] == asked[1]
+    assert provider.wait(calls=1).calls == 1
+
+
 def test_a_plain_page_with_an_error_keeps_what_was_chosen(client, document):
     chosen = {"recipe": "question", "model": "offline:extractive", "question": "", "request_key": "k-1"}
     page = post_analysis(client, document, **chosen).text

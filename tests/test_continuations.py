@@ -322,5 +322,11 @@ def test_a_key_that_no_form_of_ours_has_is_refused(client, broken_off, provider)
     assert provider.calls == 1
 
 
+def test_a_key_with_what_cannot_be_stored_is_a_key(client, broken_off, provider):
+    places = {go_on(client, broken_off, "a\0b").headers["Location"] for _ in range(2)}
+    assert len(places) == 1
+    assert provider.wait(calls=2).calls == 2
+
+
 def test_an_unknown_one_is_not_found(client):
     assert go_on(client, "/analyses/99").status_code == 404

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, abort, request
 from werkzeug.wrappers import Response
 
+from analyzer.text import clean
 from views.analyses import ask
 from views.helpers.endings import is_on_offer
 from views.helpers.forms import AnalyzeForm
@@ -16,7 +17,7 @@ blueprint = Blueprint("continuations", __name__)
 @blueprint.post("/analyses/<id:id>/continuation")
 def create(id: int) -> Response:
     """Ask for the rest of an analysis: a new one that begins with the old one's text, and costs money."""
-    key = request.form.get("request_key") or None
+    key = clean(request.form.get("request_key", "")) or None
     analysis = find_analysis(id)
     if key and len(key) > AnalyzeForm.MAX_KEY:
         abort(422, AnalyzeForm.NOT_OURS)

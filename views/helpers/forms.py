@@ -57,7 +57,7 @@ class AnalyzeForm:
             sent.get("recipe", ""),
             sent.get("model", ""),
             clean(sent.get("question", "")).strip(),
-            sent.get("request_key", ""),
+            clean(sent.get("request_key", "")),
         )
         form.error = form._fault()
         return form
