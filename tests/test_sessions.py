@@ -1,8 +1,10 @@
 """Signing in with a real OpenID provider, and how long that lasts."""
 
 import json
+import random
 import time
 from datetime import timedelta
+from urllib.parse import unquote
 
 import pytest
 from itsdangerous import base64_decode
@@ -105,6 +107,7 @@ def test_a_person_signs_in_and_comes_to_the_page_they_asked_for(app, openid):
         "javascript:alert(1)",
         "evil.example",
         "/" + "a" * 1_000,
+        "/" + "龍" * 200,
         "",
     ],
 )
@@ -131,6 +134,17 @@ def test_the_same_way_back_signs_in_once(app, openid):
     assert "was used already" in answer.text
     assert come_back(app.test_client(), address).status_code == 400
     assert count_sessions() == 1
+
+
+def test_however_many_sign_ins_are_begun_the_cookie_holds_the_last_one(app, openid):
+    anna, chance = app.test_client(), random.Random(1)
+    for length in [*[10] * 40, *[240] * 10]:
+        next = "/" + "".join(chance.choices("abcdefghijklmnopqrstuvwxyz0123456789äöü龍", k=length))
+        address = begin(anna, next=next)
+        assert len(f"__Host-precis={cookie_of(anna).value}") <= 4096
+    answer = come_back(anna, openid.ask(address, "anna"))
+    assert (answer.status_code, unquote(answer.headers["Location"])) == (303, next)
+    assert is_signed_in(anna)
 
 
 def test_nobody_is_signed_in_as_who_began_it_elsewhere(app, openid, caplog):

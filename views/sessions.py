@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from urllib.parse import quote
 
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
@@ -17,7 +18,7 @@ logger = logging.getLogger(__name__)
 blueprint = Blueprint("sessions", __name__)
 
 RETRY_SECONDS = 10
-# It waits in the cookie, which has room for 4,000 with all else.
+# As it is written in an address. It waits in the cookie, which has room for 4,000 with all else.
 MAX_NEXT = 1_000
 
 CANCELLED = "You have not signed in: the sign-in was cancelled, or you may not use Precis."
@@ -94,6 +95,6 @@ def local_path(address: str) -> str:
     is_ours = address.startswith("/") and not address.startswith("//") and "\\" not in address
     return (
         address
-        if is_ours and address.isprintable() and len(address) <= MAX_NEXT
+        if is_ours and address.isprintable() and len(quote(address)) <= MAX_NEXT
         else url_for("documents.index")
     )

@@ -27,6 +27,8 @@ ANSWER_SECONDS, ALL_SECONDS = 5, 15
 LEEWAY_SECONDS = 60
 CODE = re.compile(r"[a-z_]{1,60}")
 MAX_SUBJECT = 255
+# Browsers drop a cookie that has more than 4,096 characters with its name.
+MAX_COOKIE = 4_000
 
 
 class ProviderAway(Exception):
@@ -101,8 +103,20 @@ def begin(next: str) -> str:
         scope += " groups"
     uri = url_for("sessions.callback", _external=True)
     begun = client.create_authorization_url(uri, scope=scope)
+    address: str = begun.pop("url")
     client.save_authorize_data(redirect_uri=uri, next=next, **begun)
-    return cast(str, begun["url"])
+    _make_room()
+    return address
+
+
+def _make_room() -> None:
+    """Forget the sign-ins that this browser has begun first, as far as its cookie cannot hold them all."""
+    begun = sorted((key for key in session if key.startswith("_state_")), key=lambda key: session[key]["exp"])
+    serializer = cast(Any, current_app.session_interface).get_signing_serializer(current_app)
+    for oldest in begun[:-1]:
+        if len(serializer.dumps(dict(session))) <= MAX_COOKIE:
+            return
+        session.pop(oldest)
 
 
 def next_of(state: str) -> str | None:
