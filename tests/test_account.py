@@ -12,7 +12,7 @@ from models import Analysis, Document, Expense, Original, Reading, Session, Shar
 from storage import connected
 from tests.person import as_person, ask, bring, finished, row, settle, stream
 from tests.uploads import upload
-from views.helpers import takeout
+from views.helpers import takeout, viewers
 
 pytestmark = pytest.mark.both_modes
 
@@ -44,6 +44,28 @@ def take_along(person):
     archive = zipfile.ZipFile(io.BytesIO(answer.data))
     assert archive.testzip() is None
     return archive
+
+
+@pytest.mark.parametrize("path", ["/account/export", "/events.csv"])
+def test_who_is_shut_out_takes_no_more_along(app, monkeypatch, path):
+    monkeypatch.setattr(viewers, "GUARD_SECONDS", 0.01)
+    root = as_person(app, "root")
+    for number in range(3):
+        bring(root, f"Text {number}.", title=f"Title {number}")
+    answer = root.get(path)
+    parts = answer.iter_encoded()
+    received = next(parts) + next(parts)
+    with connected():
+        User.update(disabled_at=now()).execute()
+    with gevent.Timeout(5):
+        while not all(place.viewer.has_left for place in app.extensions.get("places", ())):
+            gevent.sleep(0.005)  # nothing announces it
+    received += b"".join(parts)
+    answer.close()
+    assert b"Title 2" not in received
+    assert received.count(b"brought") < 3
+    assert b"index.json" not in received
+    assert root.get(path).status_code == 401
 
 
 def test_everything_is_taken_along_exactly_as_it_is_stored(app, anna, ben, provider):

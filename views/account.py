@@ -7,13 +7,16 @@ import re
 from flask import Blueprint, Response, current_app, redirect, render_template, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from analyzer import Viewer
 from hub import let_others_run
 from models import Document, User
 from views.helpers.identity import person
 from views.helpers.routes import analyzer
 from views.helpers.takeout import pack
+from views.helpers.viewers import NoPlace, as_long_as_it_stays, no_place, take_place
 
 blueprint = Blueprint("account", __name__)
+blueprint.register_error_handler(NoPlace, no_place)
 blueprint.add_app_template_global(lambda: current_app.config["RETENTION_DAYS"], "retention_days")
 
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -28,7 +31,9 @@ def show() -> str:
 @blueprint.get("/account/export")
 def export() -> Response:
     """Send all that is the person's as a zip, while it is made."""
-    response = Response(pack(person()), mimetype="application/zip", headers=HEADERS)
+    viewer = Viewer()
+    parts = as_long_as_it_stays(viewer, pack(person()))
+    response = take_place(Response(parts, mimetype="application/zip", headers=HEADERS), viewer)
     name = re.sub(r"[^a-z0-9]+", "-", person().name).strip("-")
     response.headers["Content-Disposition"] = f'attachment; filename="precis-{name or person().id}.zip"'
     return response

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from flask import Blueprint, Response, render_template, request
 
+from analyzer import Viewer
 from analyzer.text import clean
 from models import Event, Sought
 from storage import StorageError
@@ -15,8 +16,10 @@ from views.helpers import csv
 from views.helpers.audit import ACTIONS, trail
 from views.helpers.identity import require_admin
 from views.helpers.routes import IdConverter
+from views.helpers.viewers import NoPlace, as_long_as_it_stays, no_place, take_place
 
 blueprint = Blueprint("events", __name__)
+blueprint.register_error_handler(NoPlace, no_place)
 blueprint.before_request(require_admin)
 
 PAGE = 50
@@ -43,8 +46,10 @@ def index() -> str:
 def export() -> Response:
     """Send the newest MOST_ROWS of the events that are sought, while they are read."""
     _catch_up()
-    lines = csv.rows(COLUMNS, _rows(_sought()))
+    viewer = Viewer()
+    lines = as_long_as_it_stays(viewer, csv.rows(COLUMNS, _rows(_sought())))
     response = Response(lines, mimetype="text/csv", headers={"Cache-Control": "no-store"})
+    take_place(response, viewer)
     response.headers["Content-Disposition"] = 'attachment; filename="events.csv"'
     return response
 

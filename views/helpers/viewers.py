@@ -6,7 +6,9 @@ Where people sign in, who loses the right to watch is sent away: on coming back 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import gevent
 from flask import Response, current_app, g, render_template
@@ -19,6 +21,8 @@ from storage import connected
 from views.helpers.identity import counted_as, has_sign_in, person
 
 logger = logging.getLogger(__name__)
+
+Part = TypeVar("Part", str, bytes)
 
 RETRY_SECONDS = 10
 GUARD_SECONDS = 2.0
@@ -37,10 +41,10 @@ class Place:
 
 @dataclass(slots=True, eq=False)
 class GuardedPlace(Place):
-    """One of a person who may watch the analysis as long as they may read it."""
+    """One of a person who may watch the analysis, or take something along, as long as they may read it."""
 
     viewer: Viewer
-    analysis: int
+    analysis: int | None
     person: int
     session: int | None
 
@@ -54,7 +58,7 @@ class Places(set[Place]):
 def take_place(response: Response, viewer: Viewer | None = None, analysis: int | None = None) -> Response:
     """Give a viewer's response a place until it is closed, or raise `NoPlace`.
 
-    With an analysis the viewer is made to leave when its person may read that no more.
+    The viewer is made to leave when its person is shut out or signed out, or may not read the analysis.
     """
     places: Places = current_app.extensions.setdefault("places", Places())
     config, counted = current_app.config, counted_as()
@@ -62,7 +66,7 @@ def take_place(response: Response, viewer: Viewer | None = None, analysis: int |
     if is_full or sum(place.counted_as == counted for place in places) >= config["MAX_STREAMS"]:
         raise NoPlace
     place = Place(counted)
-    if viewer and analysis and has_sign_in():
+    if viewer and has_sign_in():
         place = GuardedPlace(counted, viewer, analysis, person().id, g.session_id)
         if places.guard is None or places.guard.dead:
             places.guard = gevent.spawn(_guard, places)
@@ -110,9 +114,18 @@ def _without_right(places: list[GuardedPlace]) -> list[GuardedPlace]:
     with connected():
         disabled = User.disabled_among({place.person for place in places})
         over = Session.over({place.session for place in places if place.session})
-        unreadable = Analysis.unreadable({(place.person, place.analysis) for place in places})
+        watched = {(place.person, place.analysis) for place in places if place.analysis}
+        unreadable = Analysis.unreadable(watched)
     return [
         place
         for place in places
         if place.person in disabled or place.session in over or (place.person, place.analysis) in unreadable
     ]
+
+
+def as_long_as_it_stays(viewer: Viewer, parts: Iterator[Part]) -> Iterator[Part]:
+    """Yield the parts of a response until its viewer is sent away: it breaks off then."""
+    for part in parts:
+        if viewer.has_left:
+            return
+        yield part
