@@ -9,10 +9,10 @@ from urllib.parse import unquote
 import pytest
 from itsdangerous import base64_decode
 
-from models import Document, Session, User
+from models import Document, Reading, Session, User
 from storage import connected, database
 from tests.openid import CLIENT, HERE, Forger, OpenID, begin, come_back, make_key, parameter, sign_in
-from tests.person import HTMX, PARTIAL, as_person, bring, finished, post_analysis
+from tests.person import HTMX, PARTIAL, Writer, as_person, bring, finished, post_analysis
 
 KEYS = ("0123456789" * 4, "9876543210" * 4)
 SIGN_IN = "/session/new?next=/session"
@@ -397,6 +397,21 @@ def test_a_request_is_noted_once_a_minute_and_one_of_a_stream_never(anna, clock)
     assert seen() == began
     assert is_signed_in(anna)
     assert seen() > began
+
+
+@pytest.mark.parametrize("what", ["analyses", "readings"])
+def test_a_page_that_is_left_open_keeps_nobody_signed_in(app, anna, clock, what):
+    analysis = Writer(app.extensions["analyzer"], bring(anna, "A text of Anna's."), "anna").id
+    with connected():
+        reading = Reading.begin(User.named("anna"), "a.pdf", "", 1, 9).id
+    path = f"/{what}/{analysis if what == 'analyses' else reading}"
+    for _ in range(3):
+        clock(minutes=30)
+        assert anna.get(path, headers=PARTIAL).status_code == (204 if what == "analyses" else 200)
+    clock(minutes=31)
+    told = anna.get(path, headers=PARTIAL)
+    assert told.status_code == 401 or "Sign in" in told.text
+    assert not is_signed_in(anna)
 
 
 @pytest.mark.parametrize("auth", ["proxy", "oidc"])

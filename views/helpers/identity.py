@@ -16,6 +16,8 @@ from storage import StorageError
 OPEN = {"health.up", "health.ready", "health.stream", "metrics.show", "static"}
 # Who is nobody yet, or no more, comes here.
 DOORS = {"sessions.new", "sessions.callback", "sessions.show", "sessions.delete"}
+# A page asks for parts of these now and then, as long as they go on.
+WATCHED = {"analyses.show", "readings.show"}
 
 
 class SignedOut(Exception):
@@ -135,12 +137,17 @@ def _signed_in() -> User | None:
     found = Session.find(session["token"]) if "token" in session else None
     if found is None:
         return None
-    # A page that watches comes back by itself: that is nobody's doing.
-    if request.endpoint != "streams.show":
+    if not _comes_by_itself():
         with suppress(StorageError):
             found.touch(current_app.config["SESSION_LENGTH"], current_app.config["SESSION_IDLE"])
     g.session_id, g.in_admin_group = found.id, found.is_admin
     return found.user
+
+
+def _comes_by_itself() -> bool:
+    """Whether a page that is left open asks: that is nobody's doing."""
+    is_partial = request.headers.get("HX-Request-Type") == "partial"
+    return request.endpoint == "streams.show" or (request.endpoint in WATCHED and is_partial)
 
 
 def sign_in(user: User, is_admin: bool) -> None:
