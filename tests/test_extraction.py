@@ -346,6 +346,15 @@ print(attempt())
     assert {path.name for path in tmp_path.iterdir()} <= {"canary", "new"}
 
 
+def test_what_reads_a_file_has_shut_itself_before(tmp_path, monkeypatch):
+    canary = tmp_path / "canary"
+    canary.write_text("canary-7261")
+    reads = f"lambda data, tell: tell.part(open({str(canary)!r}).read(), 1)"
+    program = process.PROGRAM.replace("main()", f"import extraction.pdf as pdf; pdf.read = {reads}; main()")
+    monkeypatch.setattr(process, "PROGRAM", program)
+    assert reason(pdf_files.Pdf(pdf_files.line("Terms.")).data) == Reason.DAMAGED
+
+
 def test_a_child_writes_to_no_file(tmp_path):
     program = f"""
 limits.confine()

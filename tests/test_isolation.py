@@ -8,7 +8,7 @@ from zipfile import ZipFile
 import gevent
 import pytest
 
-from models import Analysis, Reading, Status, User
+from models import Analysis, Reading, Share, Status, User
 from storage import connected, database
 from tests.person import HTMX, PARTIAL, as_person, ask, bring, finished, post_analysis
 from tests.uploads import upload
@@ -296,5 +296,9 @@ def test_an_id_or_a_word_of_somebody_else_in_a_field_opens_nothing(app, things, 
 
     calls = provider.calls
     assert cleo.post(f"/analyses/{ids['ended']}/continuation").status_code == 404
+    # Her own document, and a share of Anna's.
+    assert cleo.post(f"{own}/shares/{ids['share']}/deletion").status_code == 404
+    with connected():
+        assert Share.find(Analysis.get_by_id(int(ids["ended"])).document, int(ids["share"]))
     assert post_analysis(cleo, f"/documents/{ids['document']}", **fields).status_code == 404
     assert provider.calls == calls

@@ -9,7 +9,7 @@ import gevent
 import pytest
 
 from tests.page import Page
-from tests.person import HTMX, ask, held, post_analysis, row, stream
+from tests.person import HTMX, as_person, ask, bring, held, post_analysis, row, stream
 
 pytestmark = pytest.mark.both_modes
 
@@ -108,6 +108,24 @@ def test_each_address_has_its_own_count(client, document):
     assert other.status_code == 303
     # Nobody gets a new count by saying that they come from elsewhere.
     assert post_analysis(client, document, {"X-Forwarded-For": "10.0.0.10"}).status_code == 429
+
+
+def test_where_people_sign_in_each_has_their_own_count_whatever_else_they_send(make_app):
+    app = make_app(auth="proxy", analyze_limit="1 per minute")
+    anna, ben = as_person(app, "anna"), as_person(app, "ben")
+    documents = {client: bring(client, "Terms.") for client in (anna, ben)}
+    for client in (anna, ben):
+        assert post_analysis(client, documents[client]).status_code == 303
+    for headers in (
+        {},
+        {"Authorization": "Bearer x"},
+        {"Cookie": "precis=x"},
+        {"X-Forwarded-For": "192.0.2.7"},
+    ):
+        assert post_analysis(anna, documents[anna], headers, recipe="risks").status_code == 429, headers
+    elsewhere = as_person(app, "ANNA")
+    elsewhere.environ_base["REMOTE_ADDR"] = "::1"
+    assert post_analysis(elsewhere, documents[anna], recipe="risks").status_code == 429
 
 
 def test_behind_a_trusted_proxy_the_last_address_counts(make_app, document):
