@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
 from hub import let_others_run
 
-# With any of these a cell begins that a spreadsheet takes for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# With any of these, the wide ones too, a cell begins that a spreadsheet takes for a formula. Many part cells
+# at a semicolon or a tab, whatever stands between the quotes.
+FORMULA = re.compile(r"(?:^|(?<=[;\t]))(?=[=+\-@＝＋－＠\t\r\n])")
 # Rows that are read and written together: a few milliseconds' worth.
 AT_ONCE = 100
 
@@ -18,7 +20,7 @@ AT_ONCE = 100
 def rows(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
     """Yield a header and rows as CSV, some lines at a time, letting others run meanwhile.
 
-    A text that would be a formula gets an apostrophe in front. Numbers stay as they are, negative ones too;
+    Before what would be a formula comes an apostrophe. Numbers stay as they are, negative ones too;
     None is an empty cell.
     """
     left = chain([header], rows)
@@ -30,4 +32,4 @@ def rows(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[st
 
 
 def _inert(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+    return FORMULA.sub("'", cell) if isinstance(cell, str) else cell
