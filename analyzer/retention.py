@@ -9,7 +9,7 @@ import gevent
 
 from analyzer.trail import Trail
 from hub import let_others_run
-from models import Document, Event, Session, now
+from models import Document, Event, Reading, Session, now
 from storage import StorageError, connected
 
 logger = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ class Retention:
         while Event.forget(now() - timedelta(days=self._event_days), self.AT_ONCE * 10):
             let_others_run()
         Session.forget_over()
+        Reading.forget_old()
 
     def _delete_documents(self) -> None:
         before = now() - timedelta(days=self._days)

@@ -279,8 +279,14 @@ class Reading(Record):
     @saving
     def begin(cls, owner: User, name: str, title: str, page: int, pages: int | None) -> Reading:
         """Note a file that takes long to read, and forget those that ended a day ago."""
-        cls.delete().where(cls.heard_at < now() - cls.KEPT).execute()
+        cls.forget_old()
         return cls.create(owner=owner, name=name, title=title, page=page, pages=pages)
+
+    @classmethod
+    @saving
+    def forget_old(cls) -> None:
+        """Delete those that ended a day ago."""
+        cls.delete().where(cls.heard_at < now() - cls.KEPT).execute()
 
     @classmethod
     def find(cls, owner: User, id: int) -> Reading | None:

@@ -7,7 +7,19 @@ from datetime import timedelta
 import gevent
 import pytest
 
-from models import Analysis, Document, Event, Expense, Original, Piece, Session, Unsearched, User, now
+from models import (
+    Analysis,
+    Document,
+    Event,
+    Expense,
+    Original,
+    Piece,
+    Reading,
+    Session,
+    Unsearched,
+    User,
+    now,
+)
 from storage import connected, database
 from tests.person import Writer, bring, finished, held, settle
 from tests.uploads import upload
@@ -68,6 +80,17 @@ def test_what_runs_is_spared(app, client, retention):
     writer.end()
     retention.look()
     assert client.get(document).status_code == 404
+
+
+def test_of_a_file_that_became_nothing_the_name_goes_after_a_day(app, retention):
+    with connected():
+        owner = User.local()
+        readings = [Reading.begin(owner, f"{number}.pdf", "", 1, 9) for number in range(2)]
+        readings[0].stop()
+        Reading.update(heard_at=now() - timedelta(days=2)).where(Reading.id == readings[0].id).execute()
+    retention.look()
+    with connected():
+        assert [reading.name for reading in Reading.select()] == ["1.pdf"]
 
 
 @pytest.mark.sqlite
