@@ -241,6 +241,7 @@ def nested(depth):
         (part(b"text", b"Terms.", b"X: " + b"a" * 10 * MB + b"\r\n") + b"--x--\r\n", MULTIPART, 303),
         (part(b"text", b"Terms.", b"X: a\r\n" * 100_000) + b"--x--\r\n", MULTIPART, 303),
         (part(b"text", nested(1000)) + b"--x--\r\n", MULTIPART, 303),
+        (part(b"text", b"x" * 13 * MB) + b"--x--\r\n", MULTIPART, 413),
         (b"--x\r\n" * 1_000_000, MULTIPART, 422),
         (b"text=Terms.&" + b"a=b&" * 1_000_000, FORM, 413),
         (b"text=Terms.&" + b"text=b&" * 10_000, FORM, 413),
@@ -254,7 +255,15 @@ def nested(depth):
         (b"", "a/b" * 30_000, 422),
     ],
     ids=[
-        *("1,001 parts", "a long line in a part", "lines in a part", "nested parts", "delimiters", "fields"),
+        *(
+            "1,001 parts",
+            "a long line in a part",
+            "lines in a part",
+            "nested parts",
+            "a long field",
+            "delimiters",
+        ),
+        "fields",
         *(
             "one field",
             "no fields",
