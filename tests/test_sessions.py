@@ -496,7 +496,7 @@ def test_a_question_and_the_name_of_a_file_are_kept_too(app, anna):
 # Shut out
 
 
-def test_who_is_shut_out_is_so_at_the_next_request_and_cannot_come_back(app, openid, anna):
+def test_who_is_shut_out_is_so_at_the_next_request_and_cannot_come_back(app, openid, anna, caplog):
     document = bring(anna, "A text of Anna's.")
     with connected():
         User.update(disabled_at=database.now()).execute()
@@ -507,6 +507,7 @@ def test_who_is_shut_out_is_so_at_the_next_request_and_cannot_come_back(app, ope
     answer = sign_in(app.test_client(), openid, "anna")
     assert answer.status_code == 403
     assert "an administrator has suspended it" in answer.text
+    assert reasons(caplog) == ["suspended"]
     with connected():
         User.update(disabled_at=None).execute()
     assert anna.get(document).status_code == 200

@@ -53,6 +53,7 @@ def callback() -> Response | tuple[str, int]:
     proof = openid.finish()
     user = User.of_subject(proof.subject, proof.name, proof.shown_name)
     if user.is_disabled:
+        logger.warning("a sign-in failed", extra={"reason": "suspended", "person": user.id})
         return _refused(SUSPENDED, 403)
     by(user)
     sign_in(user, is_admin=openid.admin_group() in proof.groups)
