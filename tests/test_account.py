@@ -12,7 +12,7 @@ from models import Analysis, Document, Expense, Original, Reading, Session, Shar
 from storage import connected
 from tests.person import as_person, ask, bring, finished, row, settle, stream
 from tests.uploads import upload
-from views.helpers import takeout, viewers
+from views.helpers import csv, takeout, viewers
 
 pytestmark = pytest.mark.both_modes
 
@@ -49,6 +49,7 @@ def take_along(person):
 @pytest.mark.parametrize("path", ["/account/export", "/events.csv"])
 def test_who_is_shut_out_takes_no_more_along(app, monkeypatch, path):
     monkeypatch.setattr(viewers, "GUARD_SECONDS", 0.01)
+    monkeypatch.setattr(csv, "AT_ONCE", 1)
     root = as_person(app, "root")
     for number in range(3):
         bring(root, f"Text {number}.", title=f"Title {number}")
