@@ -315,3 +315,11 @@ def test_what_has_been_analysed_already_is_offered_again(client, provider, docum
     assert re.findall(r'href="(/analyses/\d+)"', section) == [risks, newest]
     assert "Brief with gpt-6-sol, " in section
     assert "Already analysed" not in client.get(bring(client, text + "!")).text
+
+
+def test_who_has_nothing_yet_may_open_an_example(client):
+    page = client.get("/").text
+    example = re.search(r'<textarea name="text" hidden[^>]*>\n(.*?)</textarea>', page, re.DOTALL)
+    document = bring(client, unescape(example[1]))
+    assert "<h1>Agreement on the hire of a coffee machine</h1>" in client.get(document).text
+    assert "Open an example" not in client.get("/").text

@@ -19,9 +19,10 @@ def writer(analyzer, document):
 
 
 def watch(app, writer):
-    """Read the live page in a greenlet of its own."""
+    """Read the live page in a greenlet of its own, which watches from now on."""
     viewer = gevent.spawn(lambda: app.test_client().get(f"{writer.path}/live").text)
-    gevent.idle()
+    while not app.extensions["analyzer"].log._live[writer.id].viewers:
+        gevent.sleep(0.001)  # nothing announces it
     return viewer
 
 

@@ -101,6 +101,8 @@ def test_who_is_named_reads_all_there_is_and_nobody_else_does(app, anna, ben, cl
         assert cleo.get(page).status_code == 404, page
     assert ben.get(f"{document}/original").data == b"Terms of use"
     assert "One <strong>two</strong>." in saved(ben, writer.path).text
+    # On paper it has to be told who asked.
+    assert all("asked by anna</span>" in saved(who, writer.path).text for who in (anna, ben))
     assert "Two" not in saved(cleo, writer.path).text
     assert "One <strong>two</strong>." in stream(ben, writer.path).text
     assert stream(cleo, writer.path).status_code == 404

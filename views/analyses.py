@@ -8,15 +8,15 @@ from flask import Blueprint, Response, abort, make_response, redirect, render_te
 from werkzeug.wrappers import Response as BaseResponse
 
 from analyzer.text import paragraphs
-from models import Analysis, Document, Gone
+from models import Analysis, Document, Gone, User
 from views.documents import document_page
 from views.helpers.audit import about, about_nothing
 from views.helpers.forms import AnalyzeForm
-from views.helpers.identity import person
+from views.helpers.identity import has_sign_in, person
 from views.helpers.limits import count_start
 from views.helpers.markdown import Blocks
 from views.helpers.pages import render_large
-from views.helpers.routes import analyzer, find_document, find_readable_analysis, is_htmx, is_partial
+from views.helpers.routes import analyzer, find_document, find_readable_analysis, is_htmx, is_own, is_partial
 from views.helpers.sections import together_at
 
 blueprint = Blueprint("analyses", __name__)
@@ -99,11 +99,21 @@ def shown(analysis: Analysis, text: str | None = None) -> dict[str, object]:
         text = saved[1] if saved else ""
     blocks = Blocks(analysis.document.paragraphs, analysis.joins_at)
     blocks.feed(text)
+    facts: dict[str, object] = {"analysis": analysis, "asked_by": _asked_by(analysis)}
     if analysis.is_live:
-        return {"analysis": analysis, "finished": blocks.finished(), "tail": blocks.tail()}
+        return facts | {"finished": blocks.finished(), "tail": blocks.tail()}
     at = together_at(analysis, text)
     if at is None:
-        return {"analysis": analysis, "finished": blocks.finished() + blocks.tail()}
+        return facts | {"finished": blocks.finished() + blocks.tail()}
     # With its first character the block before a heading is known to have ended.
-    finished, together = blocks.finished(0, at + 1), blocks.finished(at + 1) + blocks.tail()
-    return {"analysis": analysis, "finished": finished, "together": together}
+    return facts | {
+        "finished": blocks.finished(0, at + 1),
+        "together": blocks.finished(at + 1) + blocks.tail(),
+    }
+
+
+def _asked_by(analysis: Analysis) -> User | None:
+    """Return whose it is, where people sign in."""
+    if not has_sign_in():
+        return None
+    return person() if is_own(analysis) else analysis.owner
