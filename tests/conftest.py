@@ -40,9 +40,32 @@ readings._Job.PATIENCE_SECONDS = 60.0
 os.environ["SSL_CERT_DIR"] = os.devnull
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # A worker waits for its next test, which another thread brings: gevent would call that a deadlock, and
-    # now and then misses that it was brought until its loop turns for another reason.
+    # While a worker waits for another thread gevent has nothing to do, and would call that a deadlock.
     gevent.get_hub().loop.timer(0.1, 0.1).start(lambda: None)
+
+
+class Noticed:
+    """An event that another thread sets, and this one looks for."""
+
+    def __init__(self):
+        self.is_set = False
+
+    def set(self):
+        self.is_set = True
+
+    def clear(self):
+        self.is_set = False
+
+    def wait(self):
+        while not self.is_set:
+            gevent.sleep(0.005)
+
+
+def pytest_plugin_registered(plugin):
+    """Let a worker hear of its next test, which another thread brings: gevent's own locks may miss that."""
+    if queue := getattr(plugin, "torun", None):
+        queue._lock = monkey.get_original("threading", "RLock")()
+        queue._has_items_event = Noticed()
 
 
 def pytest_generate_tests(metafunc):
