@@ -356,6 +356,8 @@ def before(mode, place, request, tmp_path, monkeypatch):
         name = place["database_url"].rpartition("/")[2]
         scale.postgresql.execute(f"DROP DATABASE {name}")
         scale.postgresql.execute(f"CREATE DATABASE {name}")
+    else:
+        place = {"database_url": f"sqlite:///{tmp_path / 'before.db'}"}
     storage.connect(place["database_url"])
     folder = tmp_path / "migrations"
     folder.mkdir()
