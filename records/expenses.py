@@ -95,11 +95,12 @@ class Expense(Record):
 
         Raises `OverBudget` or `PriceUnknown`.
         """
+        # Once: at midnight it is entered on the day against which it was admitted.
+        time = now()
         if any(budgets):
             if most is None:
                 raise PriceUnknown
-            cls._admit(analysis.owner, most, budgets)
-        time = now()
+            cls._admit(analysis.owner, most, budgets, time.date())
         cls.insert(
             analysis_id=analysis.id,
             user=analysis.owner,
@@ -110,7 +111,7 @@ class Expense(Record):
         ).execute()
 
     @classmethod
-    def _admit(cls, owner: User, most: int, budgets: Budgets) -> None:
+    def _admit(cls, owner: User, most: int, budgets: Budgets, day: date) -> None:
         if not most:
             return
         if 0 < budgets.analysis < most:
@@ -118,23 +119,23 @@ class Expense(Record):
         if budgets.person or budgets.day:
             # One after the other, until each is saved, or many would find that there is room for one.
             database.take_turns("spending" if budgets.day else f"spending {owner.id}")
-        for name, left in cls._left(owner, budgets):
+        for name, left in cls._left(owner, budgets, day):
             if most > left:
                 raise OverBudget(name, getattr(budgets, name), left, most)
 
     @classmethod
     def left(cls, owner: User, budgets: Budgets) -> int | None:
         """Return how much a person can spend today, in millionths of a dollar, or None without a limit."""
-        found = [left for _, left in cls._left(owner, budgets)]
+        found = [left for _, left in cls._left(owner, budgets, now().date())]
         return max(0, min(found)) if found else None
 
     @classmethod
-    def _left(cls, owner: User, budgets: Budgets) -> Iterable[tuple[str, int]]:
-        today = cls.day == now().date()
+    def _left(cls, owner: User, budgets: Budgets, day: date) -> Iterable[tuple[str, int]]:
+        that_day = cls.day == day
         if budgets.person:
-            yield "person", budgets.person - cls._sum(today & (cls.user == owner))
+            yield "person", budgets.person - cls._sum(that_day & (cls.user == owner))
         if budgets.day:
-            yield "day", budgets.day - cls._sum(today)
+            yield "day", budgets.day - cls._sum(that_day)
 
     @classmethod
     def _sum(cls, which: Any) -> int:

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from datetime import timedelta
 from decimal import Decimal
 from html import unescape
 
@@ -170,6 +171,22 @@ def test_what_a_dead_process_left_counts_as_it_was_reserved(tables):
         assert Analysis.interrupt([asked.id], "another") == [asked.id]
         assert expense(f"/{asked.id}") == (DOLLAR, True, None, None)
         assert Expense.left(owner, budgets) == DOLLAR
+
+
+def test_at_midnight_it_is_entered_on_the_day_against_which_it_was_admitted(tables, monkeypatch):
+    today = now().replace(hour=0, minute=0, second=0, microsecond=0)
+    tomorrow = today + timedelta(days=1)
+    budgets = Budgets(person=DOLLAR)
+    with connected():
+        owner = User.local()
+        document = Document.add(owner, "Title", "One.", 1, 1)
+        for clock in ([tomorrow] * 9, [tomorrow - timedelta(microseconds=1), *[tomorrow] * 9]):
+            monkeypatch.setattr("records.expenses.now", iter(clock).__next__)
+            Analysis.ask(document, owner, "brief", "m", most=DOLLAR, budgets=budgets)
+        assert [each.day for each in Expense.select().order_by(Expense.id)] == [
+            tomorrow.date(),
+            today.date(),
+        ]
 
 
 @pytest.mark.sqlite
