@@ -16,15 +16,26 @@ from gevent.event import Event
 import metrics
 from analyzer import prompt
 from analyzer.channel import Redis, Silence
-from analyzer.estimate import Estimate, estimate
+from analyzer.estimate import Estimate, estimate, most_of
 from analyzer.live import Ended, Notice, Text, Viewer, Wait
 from analyzer.prompt import Recipe, UnknownRecipe
 from analyzer.runner import Limits, Runner
 from analyzer.sections import Budget, Outline, needs
 from analyzer.steps import Steps
 from analyzer.token_log import LeaseLost, TokenLog
-from models import Analysis, Budgets, Document, Piece, Section, Status, User, millionths
-from providers.base import Provider, Unconfigured, Usage
+from models import (
+    Analysis,
+    Budgets,
+    Document,
+    Expense,
+    OverBudget,
+    Piece,
+    Section,
+    Status,
+    User,
+    millionths,
+)
+from providers.base import Prompt, Provider, Unconfigured, Usage
 from storage import connected, database, identity
 
 logger = logging.getLogger(__name__)
@@ -319,7 +330,14 @@ class Analyzer:
         provider = self.providers.get(name) or Unconfigured()
         window = self.window(analysis.model)
         runner = Runner(
-            analysis.id, provider, model, lambda: self._steps(analysis), self.log, self.limits, window
+            analysis.id,
+            provider,
+            model,
+            lambda: self._steps(analysis),
+            self.log,
+            self.limits,
+            window,
+            lambda asked: self._may_ask_again(analysis, asked),
         )
         self._runners[analysis.id] = runner
         metrics.running.set(len(self._runners))
@@ -356,6 +374,17 @@ class Analyzer:
         # The very question: a long one may need more sections.
         found = estimate(outline, self._budget(model, question), self._price(model), answer, ends)
         return None if found.price is None else millionths(found.price)
+
+    def _may_ask_again(self, analysis: Analysis, asked: Prompt) -> bool:
+        """Whether the budgets hold a call that may be paid for a second time; it is reserved then."""
+        if not any(self.budgets):
+            return True
+        price = self._price(analysis.model)(most_of(asked))
+        try:
+            return price is not None and Expense.reserve_more(analysis.id, millionths(price), self.budgets)
+        except OverBudget as error:
+            logger.warning("no budget to ask again", extra={"analysis": analysis.id, "budget": error.name})
+            return False
 
     def _price(self, model: str) -> Callable[[Usage], Decimal | None]:
         name, _, asked = model.partition(":")

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from analyzer.sections import LABEL, Budget, Outline, needs, rounds
-from providers.base import Usage, estimate_tokens
+from providers.base import Prompt, Usage, estimate_tokens
 
 
 class Estimate(NamedTuple):
@@ -53,6 +53,12 @@ def estimate(
     known = [each for each in prices if each is not None]
     total = sum(known, Decimal(0)) if len(known) == len(prices) else None
     return Estimate(estimate_tokens(outline.text), budget.window, sections, len(calls), total)
+
+
+def most_of(prompt: Prompt) -> Usage:
+    """Return the most that a call takes in and gives out."""
+    words = prompt.instructions, prompt.document, prompt.request, prompt.answer
+    return _call(sum(map(needs, words)), prompt.max_output_tokens)
 
 
 def _calls(total: int, budget: Budget, sections: int, unread: int) -> Iterator[Usage]:

@@ -90,6 +90,7 @@ class Runner:
 
     A call is made again, at most twice, only while no text of it has come, and only where the provider said
     that it was busy, could not be reached or stayed silent: what has begun to answer is never asked twice.
+    What stayed silent may have to be paid for: it is asked again only if `may_ask_again` says so.
     """
 
     RETRIES = 2
@@ -113,6 +114,7 @@ class Runner:
         token_log: TokenLog,
         limits: Limits,
         window: int | None,
+        may_ask_again: Callable[[Prompt], bool],
     ) -> None:
         self.id = id
         self.provider = provider
@@ -121,6 +123,7 @@ class Runner:
         self.log = token_log
         self.limits = limits
         self.window = window
+        self.may_ask_again = may_ask_again
         self._bill = Bill(provider, model)
         self._calls = 0  # in all, and of this step
         self._tries = 0
@@ -242,10 +245,12 @@ class Runner:
                     return self._answer(prompt, call)
             except (Busy, Unreachable, Silent) as failure:
                 pause = self._pause_after(failure)
+                if isinstance(failure, Silent):
+                    if not self.may_ask_again(prompt):
+                        raise
+                    self._bill.add(prompt, self._reply, 0, failure)
                 facts = {"analysis": self.id, "pause": round(pause, 1)}
                 logger.warning("trying again", extra=facts | self._outcome(failure))
-                if isinstance(failure, Silent):
-                    self._bill.add(prompt, self._reply, 0, failure)
                 # What is not on the bill was refused, and has cost nothing.
                 self._reply = None
                 self.log.notify(self.id, WAITS[type(failure)], pause)

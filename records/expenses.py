@@ -21,7 +21,7 @@ from peewee import (
 
 from records.base import Record, now
 from records.people import User
-from storage import connected, database
+from storage import connected, database, saving
 
 
 class Budgets(NamedTuple):
@@ -111,11 +111,24 @@ class Expense(Record):
         ).execute()
 
     @classmethod
-    def _admit(cls, owner: User, most: int, budgets: Budgets, day: date) -> None:
+    @saving
+    def reserve_more(cls, analysis_id: int, most: int, budgets: Budgets) -> bool:
+        """Reserve for an analysis that runs what one more call costs at `most`, on the day that it is of.
+
+        Returns whether it is still to be settled. Raises `OverBudget`.
+        """
+        mine = cls.analysis_id == analysis_id
+        found = cls.get(mine)
+        cls._admit(found.user, most, budgets, found.day, found.amount or 0)
+        more = cls.update(amount=fn.COALESCE(cls.amount, 0) + most).where(mine, ~cls.is_settled)
+        return bool(more.execute())
+
+    @classmethod
+    def _admit(cls, owner: User, most: int, budgets: Budgets, day: date, reserved: int = 0) -> None:
         if not most:
             return
-        if 0 < budgets.analysis < most:
-            raise OverBudget("analysis", budgets.analysis, budgets.analysis, most)
+        if 0 < budgets.analysis < reserved + most:
+            raise OverBudget("analysis", budgets.analysis, budgets.analysis - reserved, most)
         if budgets.person or budgets.day:
             # One after the other, until each is saved, or many would find that there is room for one.
             database.take_turns("spending" if budgets.day else f"spending {owner.id}")

@@ -10,7 +10,7 @@ import gevent
 import pytest
 
 from analyzer.runner import Runner
-from models import Analysis, Budgets, Document, Expense, Status, User, now
+from models import Analysis, Budgets, Document, Expense, OverBudget, Status, User, now
 from storage import connected
 from tests.fleet import Fleet
 from tests.person import HTMX, as_person, ask, bring, finished, post_analysis, row, settle
@@ -210,6 +210,71 @@ def test_a_call_that_stayed_silent_and_was_made_again_is_counted_too(make_app, p
     assert provider.calls == 2
     assert amount == tokens * 1000
     assert tokens > 200  # of which the second call has told 100
+
+
+@pytest.fixture
+def silent_at_first(make_app, provider, monkeypatch):
+    """Start an analysis whose first call stays silent, with so many budgets of what it reserves.
+
+    Returns that, the analysis' path, and what the ledger says when it has ended.
+    """
+    monkeypatch.setattr(Runner, "PAUSES", (0.01, 0.01))
+    # Reading costs a tenth of a cent a token, and writing nothing.
+    app = make_app(prices=("openai:gpt-6-sol=1000/0",), budget_person=Decimal(99), first_token_seconds=0.5)
+    client, analyzer = app.test_client(), app.extensions["analyzer"]
+    document = bring(client, TEXT)
+    provider.script(text="Ok.")
+    model = row(finished(client, document)).model
+    with connected():
+        most = analyzer._most(Document.get(), model, "", None, "")
+
+    def run(**budgets):
+        with connected():
+            Expense.delete().execute()
+        # All that it may read is read by the second call.
+        provider.reset()
+        provider.script(fault="silence", at=0, times=1, text="Ok.", usage={"input": most // 1000})
+        analyzer.budgets = Budgets(**{name: int(most * share) for name, share in budgets.items()})
+        analysis = finished(client, document)
+        settle(analyzer)
+        return most, analysis, expense(analysis)
+
+    return run
+
+
+@pytest.mark.parametrize("name", Budgets._fields)
+def test_what_stayed_silent_is_not_asked_again_where_a_budget_does_not_hold_two(
+    silent_at_first, provider, name
+):
+    most, analysis, (amount, is_settled, _, _) = silent_at_first(**{name: 1.2})
+    assert (row(analysis).status, row(analysis).error) == (Status.FAILED, "Silent")
+    assert provider.calls == 1
+    assert is_settled
+    assert most * 0.2 < amount <= most * 1.2, "which a second call would have passed"
+
+
+def test_what_stayed_silent_is_asked_again_where_the_budgets_hold_two(silent_at_first, provider):
+    most, analysis, (amount, is_settled, _, _) = silent_at_first(analysis=2, person=2, day=2)
+    assert row(analysis).status == Status.COMPLETE
+    assert provider.calls == 2
+    assert is_settled
+    assert most * 1.2 < amount <= most * 2
+
+
+def test_what_is_reserved_for_a_second_call_is_nobody_elses(tables):
+    budgets = Budgets(person=3 * DOLLAR)
+    with connected():
+        owner = User.local()
+        document = Document.add(owner, "Title", "One.", 1, 1)
+        asked, _ = Analysis.ask(document, owner, "brief", "m", most=DOLLAR, budgets=budgets)
+        assert Expense.reserve_more(asked.id, DOLLAR, budgets)
+        assert Expense.left(owner, budgets) == DOLLAR
+        with pytest.raises(OverBudget):
+            Expense.reserve_more(asked.id, 2 * DOLLAR, budgets)
+        assert expense(f"/{asked.id}")[:2] == (2 * DOLLAR, False)
+        Expense.settle(asked.id, amount=4)
+        assert not Expense.reserve_more(asked.id, DOLLAR, budgets)
+        assert expense(f"/{asked.id}")[:2] == (4, True)
 
 
 # Limits
