@@ -72,7 +72,7 @@ def create_app(settings: Settings) -> Flask:
     app.extensions["analyzer"] = make_analyzer(settings)
     app.extensions["trail"] = trail = Trail()
     app.extensions["retention"] = Retention(trail, settings.retention_days, settings.event_days)
-    app.extensions["readings"] = Readings(keeps_originals=settings.keep_originals == "yes")
+    app.extensions["readings"] = Readings(trail, settings.keep_originals == "yes")
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     if settings.auth == "oidc":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
@@ -14,6 +14,7 @@ from gevent.event import AsyncResult, Event
 from gevent.lock import BoundedSemaphore
 
 from analyzer.text import as_title, clean, count_words, guess_title, paragraphs
+from analyzer.trail import Trail
 from extraction import Extraction, Reason, Unreadable
 from hub import let_others_run
 from models import Document, Ended, Reading, User
@@ -25,27 +26,39 @@ logger = logging.getLogger(__name__)
 class Readings:
     """Reads files into documents, `MOST_AT_ONCE` in this process; more wait their turn.
 
-    With `keeps_originals` a document keeps the file that it came as.
+    With `keeps_originals` a document keeps the file that it came as. What becomes of a reading is told the
+    trail.
     """
 
     MOST_AT_ONCE = 2
 
-    def __init__(self, keeps_originals: bool = True) -> None:
+    def __init__(self, trail: Trail, keeps_originals: bool = True) -> None:
+        self._trail = trail
         self._keeps_originals = keeps_originals
         self._turns = BoundedSemaphore(self.MOST_AT_ONCE)
         self._jobs: set[_Job] = set()
 
     def read(
-        self, owner: User, name: str, data: bytes, title: str = "", unless_since: datetime | None = None
+        self,
+        owner: User,
+        name: str,
+        data: bytes,
+        title: str = "",
+        unless_since: datetime | None = None,
+        address: str = "",
     ) -> Document | Reading:
         """Return the document that a file is read into, or its reading, which goes on, if that takes long.
 
-        `title` is the person's own, or else the file's is taken; for `unless_since` see `Document.add`.
-        Raises `Unreadable`.
+        `title` is the person's own, or else the file's is taken; for `unless_since` see `Document.add`. A
+        reading that comes to a document is noted as brought by the owner from `address`. Raises `Unreadable`.
         """
+
+        def note(document: Document) -> None:
+            self._trail.note("brought", owner.id, owner.name, document.id, address=address)
+
         label = as_title(name.rpartition("/")[2]) or "Untitled"
         original = (label, data) if self._keeps_originals else None
-        job = _Job(Extraction(data, name), owner, label, title, original, unless_since)
+        job = _Job(Extraction(data, name), owner, label, title, original, unless_since, note)
         self._jobs.add(job)
         job.start(self._turns).link(lambda _: self._jobs.discard(job))
         with _disconnected():
@@ -77,6 +90,7 @@ class _Job:
         title: str,
         original: tuple[str, bytes] | None,
         unless_since: datetime | None,
+        note: Callable[[Document], None],
     ) -> None:
         self.answer: AsyncResult[Document | Reading] = AsyncResult()
         self._extraction = extraction
@@ -85,6 +99,7 @@ class _Job:
         self._title = title
         self._original = original
         self._unless_since = unless_since
+        self._note = note
         self._reading: Reading | None = None
         self._page = 0
         self._texts: list[str] = []
@@ -195,9 +210,12 @@ class _Job:
                 unless_since=self._unless_since,
             )
 
+        if self._reading is None:
+            self.answer.set(add())
+            return
         # Ended meanwhile, by its person: nothing is added.
         with suppress(Ended):
-            self.answer.set(self._reading.finish(add) if self._reading else add())
+            self._note(self._reading.finish(add))
 
     def _entitle(self, text: str) -> str:
         # The first line of a table is its columns.

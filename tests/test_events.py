@@ -10,6 +10,7 @@ import gevent
 import pytest
 
 import metrics
+from analyzer.readings import _Job
 from models import Document, Event, Share, Sought, User, now
 from storage import StorageFull, connected
 from tests.openid import CLIENT, OpenID, sign_in
@@ -148,6 +149,31 @@ def test_who_reads_the_same_again_within_a_minute_is_noted_once(app, anna, monke
     monkeypatch.setattr(audit.time, "monotonic", lambda: time() + audit.AGAIN_SECONDS)
     anna.get(document)
     assert len(noted(action="read")) == 3
+
+
+@pytest.mark.parametrize("end", ["read", "cancelled"])
+def test_a_file_that_takes_long_is_noted_when_it_has_become_a_document(app, anna, monkeypatch, noted, end):
+    monkeypatch.setattr(_Job, "PATIENCE_SECONDS", 0.01)
+    readings = app.extensions["readings"]
+    for _ in range(readings.MOST_AT_ONCE):
+        readings._turns.acquire()
+    reading = upload(anna, "a.txt", b"Terms.").headers["Location"]
+    assert reading.startswith("/readings/")
+    assert noted() == []
+    if end == "cancelled":
+        anna.post(f"{reading}/cancellation")
+    readings._turns.release()
+    with gevent.Timeout(10):
+        while readings.is_running:
+            gevent.sleep(0.001)  # nobody announces it
+    brought = noted()
+    if end == "read":
+        document = id_of(anna.get(reading).headers["Location"])
+        assert brought == [("anna", "brought", document, None, "")]
+        with connected():
+            assert Event.get().address == "127.0.0.1"
+    else:
+        assert brought == []
 
 
 @pytest.mark.sqlite

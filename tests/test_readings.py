@@ -13,6 +13,7 @@ import pytest
 
 import storage
 from analyzer.readings import Readings, _Job
+from analyzer.trail import Trail
 from extraction import Reason, Unreadable
 from models import Document, Ended, Reading, User
 from storage import StorageFull, connected, saving
@@ -318,7 +319,7 @@ def test_a_reading_goes_with_its_document(client, readings):
 @pytest.mark.sqlite
 def test_a_file_that_can_be_no_document_has_no_reading(connection):
     with pytest.raises(Unreadable):
-        Readings().read(User.local(), "a.png", b"\x89PNG\r\n\x1a\n", "")
+        Readings(Trail()).read(User.local(), "a.png", b"\x89PNG\r\n\x1a\n", "")
     assert Reading.select().count() == 0
 
 

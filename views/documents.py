@@ -12,7 +12,7 @@ from analyzer.text import as_title, clean, count_words, guess_title, paragraphs
 from extraction import Unreadable
 from extraction.limits import MAX_CHARACTERS
 from models import Analysis, Document, Reading, moments_ago
-from views.helpers.audit import about
+from views.helpers.audit import about, about_nothing
 from views.helpers.forms import AnalyzeForm
 from views.helpers.identity import has_sign_in, person
 from views.helpers.pages import render_large
@@ -59,13 +59,16 @@ def _read_file() -> Response | tuple[str, int]:
     file = request.files["file"]
     name = file.filename or ""
     try:
-        found = readings().read(person(), name, file.read(), _sent_title(), _sent_since())
+        found = readings().read(
+            person(), name, file.read(), _sent_title(), _sent_since(), request.remote_addr or ""
+        )
     except Unreadable as error:
         return _refuse(explain(error.reason, name), "file")
-    if isinstance(found, Document):
-        about(document=found.id)
-    page = "readings.show" if isinstance(found, Reading) else "documents.show"
-    return redirect(url_for(page, id=found.id), 303)
+    if isinstance(found, Reading):
+        about_nothing()
+        return redirect(url_for("readings.show", id=found.id), 303)
+    about(document=found.id)
+    return redirect(url_for("documents.show", id=found.id), 303)
 
 
 @blueprint.get("/documents/<id:id>")

@@ -89,7 +89,7 @@ def by(person: User) -> None:
 
 
 def about_nothing() -> None:
-    """Say that this request has done nothing that was not done before."""
+    """Say that this request has done nothing that was not done before, or nothing yet."""
     g.about = None
 
 
@@ -111,10 +111,10 @@ def _note(response: Response) -> Response:
 
 
 def _is_done(response: Response, person: User | None) -> bool:
-    """Whether something was shown or done: 204 shows nothing, and what is not found is about nothing."""
+    """Whether something was shown or done: 204 shows nothing, and what is not found is nothing."""
     is_shown = request.method == "POST" or (request.method == "GET" and response.status_code != 204)
-    is_found = not request.view_args or g.get("about") is not None
-    return response.status_code < 400 and is_shown and is_found and person is not None
+    is_about = g.get("about", None if request.view_args else ()) is not None
+    return response.status_code < 400 and is_shown and is_about and person is not None
 
 
 def _is_new(what: tuple[object, ...]) -> bool:
