@@ -9,6 +9,7 @@ import sys
 import httpx2
 import pytest
 
+from models import User
 from tests.nginx import authority, shipped_nginx
 from tests.person import HTMX, as_person, bring
 from tests.precis import ROOT, Precis
@@ -75,6 +76,15 @@ def test_a_name_is_any_text_of_one_line(app, name):
 def test_what_is_no_name_is_nobody(app, name):
     assert as_person(app, as_sent(name)).get("/").status_code == 401
     assert as_person(app, "\xe4nne").get("/").status_code == 401, "not UTF-8"
+
+
+@pytest.mark.parametrize("name", [User.LOCAL, "LOCAL", " Local "])
+def test_nobody_who_signs_in_is_the_person_who_was_here_without_sign_in(make_app, name):
+    document = bring(make_app().test_client(), "A text of before.")
+    app = make_app(auth="proxy", admins=(User.LOCAL,))
+    local = as_person(app, name)
+    assert local.get(document).status_code == local.get("/").status_code == 401
+    assert as_person(app, "locals").get("/").status_code == 200
 
 
 def test_a_name_is_one_persons_however_it_is_capitalised_and_composed(make_app):

@@ -118,8 +118,9 @@ def _read_name(header: str) -> str:
         name = header.encode("latin-1").decode()
     except UnicodeError:
         return ""
-    # Two headers of one name arrive as one, with a comma: nobody knows which of them is the proxy's.
-    return name if "," not in name and User.as_name(name) else ""
+    # Two headers of one name arrive as one, with a comma: nobody knows which of them is the proxy's. And who
+    # was here before anybody signed in is nobody who does.
+    return name if "," not in name and User.as_name(name) not in ("", User.LOCAL) else ""
 
 
 def _is_proxy(sender: str) -> bool:
