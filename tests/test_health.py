@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import ExitStack
 
 import httpx2
 import pytest
@@ -9,6 +10,7 @@ from peewee import OperationalError
 
 from storage import database
 from tests.page import events
+from tests.person import ask, bring, stream
 from tests.test_server import wait_until
 from views import health
 
@@ -73,21 +75,30 @@ def test_its_stream_looks_like_a_real_one(client, document):
         assert named[0] == named[1]
 
 
-def test_its_stream_takes_a_place_and_gives_it_back(make_app):
+def test_so_many_of_its_streams_at_a_time_take_no_place_of_those_who_watch(make_app):
     client = make_app(max_streams=1).test_client()
-    with client.get("/up/stream?seconds=100") as taken:
-        assert taken.status_code == 200
-        refused = client.get("/up/stream")
-        assert refused.status_code == 503
-        assert int(refused.headers["Retry-After"]) > 0
-    with client.get("/up/stream") as again:
-        assert again.status_code == 200
+    with client.get("/up/stream?seconds=100"):
+        analysis = ask(client, bring(client, "One."))
+        with stream(client, analysis) as watched, ExitStack() as taken:
+            assert watched.status_code == 200
+            for _ in range(health.MOST_AT_ONCE - 1):
+                assert taken.enter_context(client.get("/up/stream?seconds=100")).status_code == 200
+            refused = client.get("/up/stream")
+            assert refused.status_code == 503
+            assert int(refused.headers["Retry-After"]) > 0
+        with client.get("/up/stream") as again:
+            assert again.status_code == 200
 
 
 def test_who_leaves_its_stream_in_a_silence_is_noticed_at_once(precis):
-    precis.start(PRECIS_MAX_STREAMS="1")
-    with httpx2.stream("GET", f"{precis.url}/up/stream?seconds=100") as taken:
-        parts = taken.iter_raw()
+    precis.start()
+    with ExitStack() as taken:
+
+        def take():
+            return taken.enter_context(httpx2.stream("GET", f"{precis.url}/up/stream?seconds=100"))
+
+        *_, last = [take() for _ in range(health.MOST_AT_ONCE)]
+        parts = last.iter_raw()
         told = 0
         while told <= health.TICKS:
             told += next(parts).count(b"data: ")
