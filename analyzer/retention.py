@@ -10,7 +10,7 @@ import gevent
 from analyzer.trail import Trail
 from hub import let_others_run
 from models import Document, Event, Reading, Session, now
-from storage import StorageError, connected
+from storage import connected
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class Retention:
         while True:
             try:
                 self.look()
-            except StorageError as error:
+            except Exception as error:
+                # Whatever it was, what is too old in an hour needs somebody who looks.
                 logger.error("what is too old could not be deleted", exc_info=error)
             gevent.sleep(self.EVERY_SECONDS)

@@ -213,3 +213,23 @@ def test_the_next_look_comes_although_one_failed(app, client, retention, monkeyp
         while client.get(document).status_code == 200:
             gevent.sleep(0.001)  # nobody announces it
     retention.end()
+
+
+@pytest.mark.sqlite
+def test_the_next_look_comes_although_one_had_a_fault_of_ours(retention, monkeypatch, caplog):
+    looks = []
+
+    def look():
+        looks.append(1)
+        if len(looks) == 1:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(retention, "look", look)
+    monkeypatch.setattr(retention, "FIRST_SECONDS", 0)
+    monkeypatch.setattr(retention, "EVERY_SECONDS", 0)
+    retention.begin()
+    with gevent.Timeout(10):
+        while len(looks) < 2:
+            gevent.sleep(0.001)  # nobody announces it
+    retention.end()
+    assert [record.exc_info[0] for record in caplog.records] == [ZeroDivisionError]
