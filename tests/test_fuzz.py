@@ -1,6 +1,7 @@
 """Every route with everything a client can send it: no fault of ours, no trace, no word of another person's.
 
-    python -m tests.test_fuzz 50000 [SEED]      as many requests; --scale: on PostgreSQL and Redis
+    python -m tests.test_fuzz 50000 [SEED]      as many requests; --scale: on PostgreSQL and Redis;
+                                                --oidc: people sign in, and are signed out again and again
 
 Each request is made of a seed, so that a run can be repeated.
 """
@@ -17,7 +18,7 @@ import tempfile  # noqa: E402
 import time  # noqa: E402
 from collections import Counter  # noqa: E402
 from contextlib import ExitStack, closing  # noqa: E402
-from itertools import islice  # noqa: E402
+from itertools import cycle, islice  # noqa: E402
 from urllib.parse import urlencode  # noqa: E402
 
 import pytest  # noqa: E402
@@ -28,6 +29,7 @@ from app import create_app  # noqa: E402
 from models import User  # noqa: E402
 from tests import office_files, pdf_files  # noqa: E402
 from tests.fleet import said  # noqa: E402
+from tests.openid import CLIENT, Forger, parameter  # noqa: E402
 from tests.person import as_person, ask, bring  # noqa: E402
 from tests.scale import Scale  # noqa: E402
 from tests.test_denial import read_all  # noqa: E402
@@ -50,23 +52,31 @@ METHODS = (
     "TRACE",
     "X",
 )
-FIELDS = (
-    *("text", "title", "file", "recipe", "model", "question", "request_key", "reader", "everybody", "user"),
-    *(
-        "name",
-        "q",
-        "page",
-        "within",
-        "after",
-        "before",
-        "code",
-        "state",
-        "error",
-        "partial",
-        "kind",
-        "person",
-    ),
-)
+# By the endpoint what it reads, and what fits.
+FIELDS = {
+    "documents.index": {"shorten": ("1", "2")},
+    "documents.create": {"text": ("Terms.", "Ter\0ms."), "title": ("A title",), "once": ("yes",)},
+    "analyses.create": {
+        "recipe": ("brief", "question"),
+        "model": (MODEL,),
+        "question": ("Who pays?", "Who\0 pays?"),
+        "request_key": ("k1", "k\0"),
+    },
+    "continuations.create": {"request_key": ("k1", "k\0")},
+    "titles.update": {"title": ("A title", "A\0 title")},
+    "shares.create": {"name": ("anna", "ben", "ben\0")},
+    "search.show": {"q": ("terms", "pay\0 100"), "page": ("1", "2", "x", "0"), "order": ("newest", "title")},
+    "events.index": {"person": ("anna",), "action": ("read",), "document": ("1",), "before": ("9",)},
+    "events.export": {"person": ("anna",), "action": ("read",), "document": ("1",)},
+    "spending.show": {"from": ("2026-01-01",), "to": ("2026-12-31",)},
+    "spending.export": {"from": ("2026-01-01",), "to": ("2026-12-31",)},
+    "people.index": {"page": ("1", "2")},
+    "health.stream": {"seconds": ("0", "1")},
+    "sessions.new": {"next": ("/", "/search?q=a")},
+    "sessions.callback": {"code": ("any",)},
+}
+# What no route, or another one, reads.
+STRAY = ("file", "reader", "everybody", "user", "within", "after", "state", "error", "iss", "partial", "kind")
 IDS = (
     0,
     1,
@@ -100,6 +110,7 @@ TEXTS = (
         "\r\nSet-Cookie: a=b",
         "\x1b[2J",
     ),
+    *("0x1", "+1", "1_0", "\u0663", "\u00b2", "9" * 19, "9" * 5000, "1.5", "nan", "0000-00-00", "9999-12-31"),
     *(
         "<script>alert(1)</script>",
         "{{7*7}}",
@@ -140,7 +151,7 @@ HEADERS = {
     "Transfer-Encoding": ("chunked",),
     "Content-Length": ("0", "5"),
 }
-TRACES = ("Traceback", 'File "', "peewee", "werkzeug", "sqlite3", "psycopg", "site-packages")
+TRACES = ("Traceback", 'File "', "peewee", "werkzeug", "sqlite3", "psycopg", "authlib", "site-packages")
 
 
 def files():
@@ -162,28 +173,51 @@ def files():
 
 
 class Fuzz:
-    """Requests to an application behind a proxy that signs people in, and what is seen in the answers."""
+    """Requests to an application, and what is seen in the answers.
 
-    def __init__(self, app, seed):
+    It is behind a proxy that signs people in, or has its own `door`, which they go through again whenever
+    they have been signed out. `kind` is what the endpoints begin with that are asked.
+    """
+
+    def __init__(self, app, seed, door=None, kind=""):
         self.app = app
         self.random = random.Random(seed)
         self.files = files()
         self.seen = Counter()
-        self.rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint != "static"]
-        self.clients = {name: as_person(app, name) if name else app.test_client() for name in PEOPLE}
-        self.victim = as_person(app, "clara")
+        self.door = door
+        self.rules = [
+            rule
+            for rule in app.url_map.iter_rules()
+            if rule.endpoint != "static" and rule.endpoint.startswith(kind)
+        ]
+        names = (*PEOPLE, "clara")
+        self.clients = {
+            name: as_person(app, name) if name and not door else app.test_client() for name in names
+        }
+        self.states = {}
+        self.own = {}
+        self.sign_in()
+        self.victim = self.clients["clara"]
         document = bring(self.victim, f"{CANARY}. The user shall pay.", title=CANARY)
         analysis = ask(self.victim, document, model=MODEL, recipe="question", question=f"What is {CANARY}?")
         assert CANARY in self.victim.get(f"{analysis}/stream").text
         with storage.connected():
             self.victims_id = User.named("clara").id
 
+    def sign_in(self):
+        """Let everybody in again who is out."""
+        for name in filter(None, self.clients if self.door else ()):
+            if self.clients[name].get("/").status_code != 200:
+                self.door.says = {"sub": name}
+                self.door.more = self.door.says | {"preferred_username": name}
+                assert self.door.sign_in(self.clients[name]).status_code == 303
+
     def run(self, count):
         """Make so many requests; the first answer that is wrong ends it."""
-        for number in range(count):
+        for number, rule in zip(range(count), cycle(self.rules), strict=False):
             if number % 50 == 0:
                 self.furnish()
-            self.request()
+            self.request(rule)
         # Whoever had been deleted would have no word to give away.
         assert CANARY in self.victim.get("/").text
 
@@ -191,52 +225,62 @@ class Fuzz:
         """Let there be what can be asked for, and people who may."""
         with storage.connected():
             User.update(disabled_at=None).execute()
-        for name in ("anna", "ben"):
-            ask(
-                self.clients[name],
-                bring(self.clients[name], "Terms\n\nThe user shall pay 100 EUR."),
-                model=MODEL,
-            )
+        self.sign_in()
+        for name in ("anna", "ben", "root"):
+            document = bring(self.clients[name], "Terms\n\nThe user shall pay 100 EUR.")
+            analysis = ask(self.clients[name], document, model=MODEL)
+            self.own[name] = [path.rsplit("/", 1) for path in (document, analysis)]
 
-    def request(self):
+    def request(self, rule):
         pick = self.random.choice
-        rule, name = pick(self.rules), pick(PEOPLE)
+        name = pick(PEOPLE)
         # Mostly one that leads somewhere.
-        method = pick([*METHODS, *sorted(rule.methods) * 5])
-        path, ids = self.path(rule)
+        method = pick([*METHODS, *sorted(rule.methods - {"HEAD", "OPTIONS"}) * 20])
+        path, ids = self.path(rule, name)
         if rule.endpoint.startswith("people.") and self.victims_id in ids:
             return
-        kind, body = self.body()
+        fields = self.fields(rule.endpoint, name)
+        kind, body = self.body(fields)
         headers = {"Content-Type": kind} | {
             header: pick(HEADERS[header])
             for header in self.random.sample(sorted(HEADERS), pick((0, 0, 1, 1, 3)))
         }
-        query = urlencode(self.fields(pick((0, 0, 1, 2, 5))), errors="surrogatepass")
+        query = urlencode(pick((fields, fields, self.fields("", name))), errors="surrogatepass")
         asked = f"{method} {path[:80]} by {name}, {headers}, {query[:200]}, {body[:200]}"
         answer = self.clients[name].open(path, method=method, query_string=query, data=body, headers=headers)
+        if self.door and answer.headers.get("Location", "").startswith(self.door.issuer):
+            self.states[name] = parameter(answer.headers["Location"], "state")
         self.check(rule, answer, asked)
 
-    def path(self, rule):
+    def path(self, rule, name):
         """Return a path of a rule, and the ids in it."""
         pick = self.random.choice
         # The first of each kind is the one that nobody here may see.
         ids = [pick(pick(((1,), range(1, 9), range(1, 40), IDS))) for _ in rule.arguments]
         path = rule.rule
+        for start, id in self.own.get(name, ()) if self.random.random() < 0.8 else ():
+            path = path.replace(f"{start}/<id:id>", f"{start}/{id}")
         for id, argument in zip(ids, sorted(rule.arguments), strict=True):
             path = path.replace(f"<id:{argument}>", str(id))
         return path, ids
 
-    def fields(self, count):
-        """Return fields, as forms name them and as they do not, with any text."""
-        pick = self.random.choice
-        return [
-            (pick((*FIELDS, *TEXTS)), pick((*TEXTS, "x" * self.random.randrange(3000)))) for _ in range(count)
+    def fields(self, endpoint, name):
+        """Return fields, as a form of that endpoint has them and as it does not, with any text."""
+        pick, chance = self.random.choice, self.random.random
+        fitting = FIELDS.get(endpoint, {})
+        if endpoint == "sessions.callback" and name in self.states:
+            fitting = fitting | {"state": (self.states[name],)}
+        odd = (*TEXTS, "x" * self.random.randrange(3000))
+        fields = [
+            (field, pick(odd if chance() < 0.4 else texts))
+            for field, texts in fitting.items()
+            if chance() < 0.8
         ]
+        return fields + [(pick((*STRAY, *TEXTS)), pick(odd)) for _ in range(pick((0, 0, 0, 1, 4)))]
 
-    def body(self):
+    def body(self, fields):
         """Return a kind of body and one of that kind, or what says so."""
         pick = self.random.choice
-        fields = self.fields(pick((0, 1, 2, 4)))
         if self.random.random() < 0.5:
             return "application/x-www-form-urlencoded", urlencode(fields, errors="surrogatepass").encode()
         parts = [(f'name="{name}"', text.encode(errors="surrogatepass")) for name, text in fields]
@@ -248,7 +292,7 @@ class Fuzz:
             % (head.encode(errors="surrogatepass"), data)
             for head, data in parts
         )
-        return "multipart/form-data; boundary=x", body + pick((b"--x--\r\n", b"--x", b""))
+        return "multipart/form-data; boundary=x", body + pick((*[b"--x--\r\n"] * 6, b"--x", b""))
 
     def check(self, rule, answer, asked):
         # It lasts as long as it was asked to.
@@ -271,6 +315,25 @@ def test_no_request_of_a_client_is_a_fault_of_ours_or_gives_away_a_word(make_app
     fuzz = Fuzz(make_app(auth="proxy", admins=("root",), models=(MODEL,)), seed=1)
     fuzz.run(300)
     assert {200, 303, 401, 404, 405} <= set(fuzz.seen)
+
+
+@pytest.mark.filterwarnings("ignore:.*SpooledTemporaryFile:pytest.PytestUnraisableExceptionWarning")
+def test_no_sign_in_of_a_client_is_a_fault_of_ours(make_app):
+    with Forger() as forger:
+        fuzz = Fuzz(make_app(**signing_in(forger), models=(MODEL,)), seed=1, door=forger, kind="sessions.")
+        fuzz.run(100)
+    assert {200, 303, 400} <= set(fuzz.seen)
+
+
+def signing_in(forger):
+    """Return the settings with which people sign in by a provider."""
+    return {
+        "auth": "oidc",
+        "oidc_issuer": forger.issuer,
+        "secret_key": ("0123456789" * 4,),
+        "admins": ("root",),
+        **CLIENT,
+    }
 
 
 def broken(seed):
@@ -323,13 +386,15 @@ def main(count, seed):
         place = {"database_url": f"sqlite:///{folder}/precis.db"}
         if "--scale" in sys.argv:
             place = stack.enter_context(Scale()).create()
-        settings = config.Settings(**place, auth="proxy", admins=("root",), models=(MODEL,), analyze_limit="")
+        door = stack.enter_context(Forger()) if "--oidc" in sys.argv else None
+        place |= signing_in(door) if door else {"auth": "proxy", "admins": ("root",)}
+        settings = config.Settings(**place, models=(MODEL,), analyze_limit="")
         app = create_app(settings)
         app.testing = True
         storage.migrate()
         app.extensions["analyzer"].begin()
         print(f"seed {seed}", flush=True)
-        fuzz, began = Fuzz(app, seed), time.monotonic()
+        fuzz, began = Fuzz(app, seed, door), time.monotonic()
         try:
             fuzz.run(count)
         finally:
