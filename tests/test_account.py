@@ -177,10 +177,13 @@ def test_what_is_deleted_meanwhile_is_left_out(anna):
 
 @pytest.mark.sqlite
 def test_deleting_everything_asks_first_and_names_what_goes_and_stays(anna):
+    page = anna.get("/account/deletion").text
+    assert '<p class="lead">There are no documents to delete.' in page
+    assert "gone for ever" not in page
     document = bring(anna, "One.")
     finished(anna, document)
     page = anna.get("/account/deletion").text
-    assert "1 document and 1 analysis will be gone for ever" in page
+    assert "Your 1 document and 1 analysis will be gone for ever" in page
     assert "What analyses have cost stays" in page
     assert anna.get(document).status_code == 200
 
