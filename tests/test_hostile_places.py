@@ -21,10 +21,13 @@ from tests.routes import pages
 from views.helpers import sse
 from views.helpers.rendering import Rendering
 
+pytestmark = pytest.mark.both_modes
+
 # Breaks out of every kind of place at once, where it is let.
 POLYGLOT = "'\"></title></textarea></script></template><img src=x onerror=__hit=1 hx-get=/up>{{7*7}}\u202e-->"
 BENIGN = "An ordinary text: it pays 100 EUR."
 NEEDLE = "needle"
+ALL = "\n\n".join(text for group in GROUPS.values() for text in group)
 
 
 def elements(html, answers=True):
@@ -103,27 +106,38 @@ def path_of(case, page):
     }[page]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("group", GROUPS)
 def test_hostile_text_stays_text_on_every_page_of_its_own(app, benign, group):
     for text in ("\n\n".join(GROUPS[group]), *(LONG if group == "script" else ())):
-        case = Case(app, text)
-        for page in ("page", "live", "title"):
-            html = case.get(path_of(case, page)).text
-            assert elements(html, answers=page != "title") <= benign[page], page
-        shown = LexborHTMLParser(case.get(case.analysis).text)
-        assert as_title(shown.css_first("h1").text()) == case.title
-        source = shown.css_first(".source")
-        for number in source.css(".number"):
-            number.decompose()
-        assert letters(source.text()) == "Thedocument" + letters(clean(text))
-        export = case.get(f"{case.analysis}.md")
-        assert export.get_data(as_text=True) == clean(text)
-        assert export.mimetype == "text/markdown"
-        assert export.headers["Content-Disposition"].startswith("attachment;")
-        partial = saved(case.client, case.analysis).text
-        assert len(PARTIAL.findall(partial)) == partial.count("<hx-") == 1
+        assert_shown_as_text(Case(app, text), text, benign)
 
 
+def test_all_hostile_text_together_is_kept_and_watched_and_shown_as_text(app, benign):
+    assert_watched_as_meant(app, ALL)
+    assert_shown_as_text(Case(app, ALL), ALL, benign)
+
+
+def assert_shown_as_text(case, text, benign):
+    """Assert that a text is text on the pages of its document and its analysis, and all of it is there."""
+    for page in ("page", "live", "title"):
+        html = case.get(path_of(case, page)).text
+        assert elements(html, answers=page != "title") <= benign[page], page
+    shown = LexborHTMLParser(case.get(case.analysis).text)
+    assert as_title(shown.css_first("h1").text()) == case.title
+    source = shown.css_first(".source")
+    for number in source.css(".number"):
+        number.decompose()
+    assert letters(source.text()) == "Thedocument" + letters(clean(text))
+    export = case.get(f"{case.analysis}.md")
+    assert export.get_data(as_text=True) == clean(text)
+    assert export.mimetype == "text/markdown"
+    assert export.headers["Content-Disposition"].startswith("attachment;")
+    partial = saved(case.client, case.analysis).text
+    assert len(PARTIAL.findall(partial)) == partial.count("<hx-") == 1
+
+
+@pytest.mark.sqlite
 def test_a_hostile_answer_is_a_stream_of_harmless_parts(app):
     for seed, payload in enumerate(PAYLOADS):
         rendering = Rendering(7, 3, now())
@@ -138,14 +152,20 @@ def test_a_hostile_answer_is_a_stream_of_harmless_parts(app):
         assert_orderly(body + sse.DONE, 7)
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("group", GROUPS)
 def test_hostile_answers_are_watched_as_they_were_meant(app, group):
+    assert_watched_as_meant(app, "\n\n".join(GROUPS[group]))
+
+
+def assert_watched_as_meant(app, text):
+    """Assert that a text that comes piece by piece is a stream of the events that were meant."""
     client = app.test_client()
     writer = Writer(app.extensions["analyzer"], bring(client, BENIGN))
     stream = client.get(f"{writer.path}/stream", headers=HTMX)
     frames = iter(stream.response)
     body = next(frames)
-    for piece in cut("\n\n".join(GROUPS[group]), seed=1):
+    for piece in cut(text, seed=1):
         writer.write(piece)
         body += next(frames)
     writer.end()

@@ -13,6 +13,8 @@ from storage import connected, database
 from tests.person import HTMX, PARTIAL, as_person, ask, bring, finished, post_analysis
 from tests.uploads import upload
 
+pytestmark = pytest.mark.both_modes
+
 # What an id stands for, by the rule up to it: no more need be said of a new route.
 THINGS = {
     "/documents/<id:id>": "document",
@@ -199,7 +201,6 @@ def test_all_that_is_tried_is_there_and_shows_something(app, anna, things):
         assert "<" not in fill(rule, things[0][0])
 
 
-@pytest.mark.both_modes
 def test_nobody_else_learns_that_it_is_there_or_changes_it(app, things, provider):
     there, missing = things
     before, calls = kept(), provider.calls
