@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from analyzer.text import paragraphs
-from hub import let_others_run
+from hub import in_turns
 from providers.base import estimate_tokens
 
 SMALLEST_WINDOW = 4_000  # tokens; in a smaller one the instructions leave no room for a section
@@ -29,8 +29,6 @@ LABEL = 30  # tokens of what stands above a section's findings
 # A millisecond's work, about: all streams of this process wait meanwhile.
 PARAGRAPHS_AT_ONCE = 500
 CHARACTERS_AT_ONCE = 20_000
-
-T = TypeVar("T")
 
 _NO_SIGNS = bytes(byte for byte in range(256) if byte > 127 or chr(byte).isalpha() or chr(byte).isspace())
 _HEADING = re.compile(r"(#{1,6}) ")
@@ -123,7 +121,7 @@ class Outline:
         """Where the paragraphs begin and end."""
         parts = []
         at = 0
-        for part in _in_turns(paragraphs(self.text)):
+        for part in in_turns(paragraphs(self.text), PARAGRAPHS_AT_ONCE):
             # Between two of them are blanks only: what is found is the very one.
             start = self.text.index(part, at)
             at = start + len(part)
@@ -133,7 +131,7 @@ class Outline:
     @cached_property
     def tokens(self) -> list[int]:
         """What each paragraph takes."""
-        parts = enumerate(_in_turns(self.parts), 1)
+        parts = enumerate(in_turns(self.parts, PARAGRAPHS_AT_ONCE), 1)
         return [self._cost(start, end, number) for number, (start, end) in parts]
 
     @property
@@ -161,7 +159,7 @@ class Outline:
     def _units(self, room: int, at: int) -> Iterator[_Unit]:
         """Yield the paragraphs, those in pieces that are longer than a section."""
         follows_heading = False
-        parts = _in_turns(zip(self.parts, self.tokens, strict=True))
+        parts = in_turns(zip(self.parts, self.tokens, strict=True), PARAGRAPHS_AT_ONCE)
         for number, ((start, end), tokens) in enumerate(parts, 1):
             if end <= at:
                 continue
@@ -217,7 +215,7 @@ class Outline:
         text = self.text[start:end]
         if len(text) <= CHARACTERS_AT_ONCE:
             return needs(f"[¶{number}] {text}\n\n")
-        slices = _in_turns(range(0, len(text), CHARACTERS_AT_ONCE), 1)
+        slices = in_turns(range(0, len(text), CHARACTERS_AT_ONCE), 1)
         return sum(needs(text[begin : begin + CHARACTERS_AT_ONCE]) for begin in slices) + LABEL
 
 
@@ -228,14 +226,6 @@ class _Unit(NamedTuple):
     number: int
     tokens: int
     rank: int
-
-
-def _in_turns(items: Iterable[T], at_once: int = PARAGRAPHS_AT_ONCE) -> Iterator[T]:
-    """Yield what is given, and now and then let all else run that is ready to."""
-    for index, item in enumerate(items, 1):
-        yield item
-        if not index % at_once:
-            let_others_run()
 
 
 def groups(count: int, together: int) -> list[int]:
