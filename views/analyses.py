@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from analyzer.quotations import compare
 from analyzer.text import paragraphs
 from models import Analysis, Document, Gone, User
 from views.documents import document_page
@@ -102,6 +103,8 @@ def shown(analysis: Analysis, text: str | None = None) -> dict[str, object]:
     facts: dict[str, object] = {"analysis": analysis, "asked_by": _asked_by(analysis)}
     if analysis.is_live:
         return facts | {"finished": blocks.finished(), "tail": blocks.tail()}
+    document = analysis.document
+    facts["quotations"] = compare(text, document.read, document.title, analysis.question)
     at = together_at(analysis, text)
     if at is None:
         return facts | {"finished": blocks.finished() + blocks.tail()}
