@@ -81,24 +81,21 @@ class Comparison(NamedTuple):
 
 
 class Quotation(NamedTuple):
-    """What is quoted, in one line, and its parts as they have to stand in a document made `plain`."""
+    """What is quoted, in one line, and the ways in which its parts may stand in a document made `plain`.
+
+    That is as they are shown and, where Markdown shows it otherwise, as they are written.
+    """
 
     text: str
-    parts: tuple[str, ...]
+    ways: tuple[tuple[str, ...], ...]
 
     def stands_in(self, document: str) -> int:
         """Return how many characters of a plain document were needed to find it, 0 if it is not there."""
-        end = 1
-        for part in in_turns(self.parts, MARKS_AT_ONCE):
-            start = document.find(part, end - 1)
-            if start < 0:
-                return 0
-            end = start + len(part)
-        return end
+        return next(filter(None, (_end(parts, document) for parts in self.ways)), 0)
 
     def repeats(self, known: str) -> bool:
         """Whether it is the whole of a plain text, or as much of its beginning as an ellipsis leaves."""
-        first, *others = self.parts
+        first, *others = self.ways[0]
         is_all = known.strip() == first.strip()
         return not others and (is_all or (self.text.endswith("…") and known.startswith(first.rstrip())))
 
@@ -140,7 +137,7 @@ def quotations(answer: str) -> list[Quotation]:
         for text in _OTHER_QUOTATION.split(block) if is_quoted else _between_marks(block):
             quotation = _quotation(text)
             if quotation:
-                found.setdefault(quotation.parts, quotation)
+                found.setdefault(quotation.ways[0], quotation)
     return list(found.values())
 
 
@@ -272,22 +269,27 @@ def _without_code(block: str) -> str:
 
 
 def _quotation(text: str) -> Quotation | None:
-    text = _ESCAPE.sub(_unescaped, _CITATION.sub(" ", text))
+    written = _CITATION.sub(" ", text)
+    shown = _ESCAPE.sub(_unescaped, written)
+    ways = [_parts(shown)] if shown == written else [_parts(shown), _parts(written)]
+    size = sum(len(word) if _IS_UNSPACED.match(word) else 2 for part in ways[0] for word in part.split())
+    return Quotation(_in_one_line(shown), tuple(ways)) if size >= SHORTEST else None
+
+
+def _parts(text: str) -> tuple[str, ...]:
     parts: list[str] = []
-    size = at = 0
+    at = 0
     was_bracket = False
     for omission in in_turns([*_OMISSION.finditer(text), None], MARKS_AT_ONCE):
         part = text[at : omission.start()] if omission else text[at:]
         is_bracket = bool(omission and omission[1])
-        words = _words(part)
-        if words:
-            size += len(words) if _IS_UNSPACED.search(words) else 2 * (words.count(" ") + 1)
+        if words := _words(part):
             # “[T]he tenant” and “pay[s]” part a word.
             is_parted = was_bracket and part[0].isalnum(), is_bracket and part[-1].isalnum()
             parts.append(_whole(words, *is_parted))
         at = omission.end() if omission else at
         was_bracket = is_bracket
-    return Quotation(_shown(text), tuple(parts)) if size >= SHORTEST else None
+    return tuple(parts)
 
 
 def _whole(words: str, goes_on_before: bool, goes_on_after: bool) -> str:
@@ -301,5 +303,15 @@ def _unescaped(escape: re.Match[str]) -> str:
     return escape[1] or unescape(escape[0])
 
 
-def _shown(text: str) -> str:
+def _in_one_line(text: str) -> str:
     return " ".join(text.replace("*", "").split())
+
+
+def _end(parts: tuple[str, ...], document: str) -> int:
+    end = 1
+    for part in in_turns(parts, MARKS_AT_ONCE):
+        start = document.find(part, end - 1)
+        if start < 0:
+            return 0
+        end = start + len(part)
+    return end

@@ -4,7 +4,7 @@ import re
 from string import ascii_lowercase
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from analyzer import quotations
@@ -26,6 +26,8 @@ Der Mieter zahlt die Miete bis zum dritten Werktag. Le loyer est payable d’ava
 之日起计算。使用Python语言编写。賃料は毎月末日までに支払う。ผู้เช่าต้องชำระค่าเช่าทุกเดือน
 
 किरायेदार हर महीने किराया देगा।
+
+The &lt;rate&gt; is 3 \\* 2. A R&D budget.
 """
 
 STANDS = [
@@ -38,12 +40,14 @@ STANDS = [
     "“of 1,000 EUR by”",
     "“can't sublet” and “CAN’T SUBLET.”",
     "“custody of keys: the ‘Key Holder’ — a well\u2011known person - keeps them”",
+    "“the &lt;rate&gt; is 3 \\* 2” and “the \\&lt;rate\\&gt; is 3 * 2”",
     "“can’t sublet. Custody of keys”",
     "“the fine is 5.5 %”",
     "“the tenant … the rent ... each month”",
     "“[T]he tenant shall pay […] each mon[th]”",
     "“the \\[Landlord\\] may enter”",
     "“the [landlord] may enter after”",
+    "“A R&amp;D budget”",
     "“keeps them&period; The &#91;Landlord&#93; may”",
     "Er sagt: „Der Mieter zahlt die Miete bis zum dritten Werktag.“",
     "Er sagt: »Der Mieter zahlt die Miete« und sonst nichts.",
@@ -178,8 +182,7 @@ WORDS = st.lists(
 def test_any_words_of_a_document_stand_there_and_none_with_another_among_them(words, data):
     document = "\n".join(words)
     own = document.split()
-    if len(own) < 3:
-        return
+    assume(len(own) >= 3)
     start = data.draw(st.integers(0, len(own) - 3))
     end = data.draw(st.integers(start + 3, len(own)))
     quoted = own[start:end]
@@ -226,7 +229,7 @@ def test_hostile_answers_are_read_in_steps_as_many_as_they_are_long(monkeypatch,
     monkeypatch.setattr(quotations, "in_turns", count)
     read = []
     compare(text, lambda: read.append(1) or DOCUMENT)
-    assert steps <= 2 * len(text) + 10
+    assert steps <= 3 * len(text) + 10
     assert len(read) <= 1
 
 
