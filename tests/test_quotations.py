@@ -20,7 +20,8 @@ The tenant shall pay the rent of 1,000 EUR by the 1st of each month, and can't s
 Cus­tody of keys: the "Key Holder" – a well-known
 person – keeps them. The [Landlord] may enter after ten days’ notice; the ﬁne is 5.5 %.
 
-Der Mieter zahlt die Miete bis zum dritten Werktag. Le loyer est payable d’avance. Zakaz palenia w lokalu.
+Der Mieter zahlt die Miete bis zum dritten Werktag. Le loyer est payable d’avance. Au deuxième étage.
+Zakaz palenia w lokalu.
 
 合同有效期三年，自签署
 之日起计算。使用Python语言编写。賃料は毎月末日までに支払う。ผู้เช่าต้องชำระค่าเช่าทุกเดือน
@@ -34,6 +35,7 @@ STANDS = [
     "It says “the tenant shall pay the rent” [¶2].",
     'It says "the tenant shall pay the rent".',
     'It says ("the tenant shall pay the rent"), see below.',
+    'There is a "stray one here, and "the tenant shall pay the rent".',
     "“The tenant shall pay the rent, …”",
     "“**The tenant** shall *pay* the r**en**t”",
     "“The tenant shall [¶2] pay the rent [¶2].”",
@@ -53,12 +55,14 @@ STANDS = [
     "Er sagt: »Der Mieter zahlt die Miete« und sonst nichts.",
     "Il dit : « Le loyer est payable d’avance. »",
     "Il dit : ‹ Le loyer est payable ›",
+    "« Au deuxie\u0300me e\u0301tage »",
     "Mówi: „Zakaz palenia w lokalu”.",
     "Svaret: ”Der Mieter zahlt die Miete” och »Le loyer est payable».",
     "他说“合同有效期三年，自签署之日起计算”。",
     '他说"自签署之日起计算"。',
     "「賃料は毎月末日まで」『毎月末日までに支払う』",
     "“使用 Python 语言”和“Python语言编写”",
+    "“使用Ｐｙｔｈｏｎ语言编写”",
     "“ต้องชำระค่าเช่าทุกเดือน”",
     "“हर महीने किराया”",
     "> The tenant shall pay\n> the rent of 1,000 EUR\n> — the lease, [¶2]",
@@ -86,6 +90,8 @@ MISSING = {
     "“the fine is 55 %”": "the fine is 55 %",
     "“the rent … the **tenant** shall”": "the rent … the tenant shall",
     "“the rent of 1,000 EUR [or more] by the 2nd”": "the rent of 1,000 EUR [or more] by the 2nd",
+    "“the tenant [¶2] pay the rent”": "the tenant pay the rent",
+    "> ```\n> code\n\n“not a word of it”": "not a word of it",
     "“[T]he tenants shall pay”": "[T]he tenants shall pay",
     "„Der Mieter zahlt keine Miete“": "Der Mieter zahlt keine Miete",
     "« Le loyer n’est pas payable »": "Le loyer n’est pas payable",
@@ -123,6 +129,7 @@ def test_what_does_not_stand_in_the_document_is_told_as_it_was_quoted(text, show
         "“not a word of it",
         "not a word of it”",
         'It is 5" wide and not a word of it is 6" long.',
+        'A 5"x board is not a word of it and 6" long.',
         "> [¶12]\n>\n> — —",
         "“[¶2]” “…” “[not a word of it]” “... . . .”",
     ],
