@@ -42,7 +42,7 @@ _FENCE = re.compile(r"(`{3,})[^`]*$|(~{3,})")
 _BACKTICKS = re.compile(r"`+")
 _CELL_EDGE = re.compile(r"(?<!\\)\|")
 _ATTRIBUTION = re.compile(r"[—–―]|--")
-_CITATION = re.compile(r"\[¶[^\[\]]*\]")
+_CITATION = re.compile(r"(?<!\\)\[¶[^\[\]]*\]")
 _OTHER_QUOTATION = re.compile(rf"{_CITATION.pattern}|^[-+*][ \t]", re.MULTILINE)
 _OMISSION = re.compile(r"…|\.{3,}|(?:\. ){2,}\.|(\[[^\[\]]*\])")
 _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])|&#?\w{1,32};")
@@ -308,10 +308,11 @@ def _in_one_line(text: str) -> str:
 
 
 def _end(parts: tuple[str, ...], document: str) -> int:
-    end = 1
+    end = 0
     for part in in_turns(parts, MARKS_AT_ONCE):
-        start = document.find(part, end - 1)
+        start = document.find(part, end)
         if start < 0:
             return 0
-        end = start + len(part)
+        # One blank can stand between two parts.
+        end = start + len(part) - part.endswith(" ")
     return end

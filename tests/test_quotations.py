@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from analyzer import quotations
 from analyzer.quotations import Quotation, compare
-from tests.extracts import CONTRACT, GERMAN, RECIPES, answer
+from tests.extracts import CONTRACT, GERMAN, README, RECIPES, answer
+from tests.extracts import HOSTILE as HOSTILE_DOCUMENT
 from tests.person import Writer, as_person, bring, finished, saved
 
 DOCUMENT = """\
@@ -45,6 +46,7 @@ STANDS = [
     "“the &lt;rate&gt; is 3 \\* 2” and “the \\&lt;rate\\&gt; is 3 * 2”",
     "“can’t sublet. Custody of keys”",
     "“the fine is 5.5 %”",
+    "“the tenant … shall […] pay the rent”",
     "“the tenant … the rent ... each month”",
     "“[T]he tenant shall pay […] each mon[th]”",
     "“the \\[Landlord\\] may enter”",
@@ -95,6 +97,7 @@ MISSING = {
     "“[T]he tenants shall pay”": "[T]he tenants shall pay",
     "„Der Mieter zahlt keine Miete“": "Der Mieter zahlt keine Miete",
     "« Le loyer n’est pas payable »": "Le loyer n’est pas payable",
+    "“合同有效期三…三年自签”": "合同有效期三…三年自签",
     "“合同有效期五年”": "合同有效期五年",
     "“हर महीने किरायी”": "हर महीने किरायी",
     "> The tenant shall pay\n> no rent at all [¶2]": "The tenant shall pay no rent at all",
@@ -162,7 +165,7 @@ def test_a_document_that_is_gone_is_compared_with_nothing():
     assert compare("“the tenant shall pay”", lambda: None) is None
 
 
-@pytest.mark.parametrize("text", [CONTRACT, GERMAN, DOCUMENT])
+@pytest.mark.parametrize("text", [CONTRACT, GERMAN, README, HOSTILE_DOCUMENT, DOCUMENT])
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_what_the_offline_analyst_quotes_stands_in_the_document(text, recipe):
     for question in (
