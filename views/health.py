@@ -22,7 +22,7 @@ TICK_SECONDS = 0.1
 SILENCE_SECONDS = BEAT_SECONDS * 1.5
 MOST_SECONDS = 120
 # Anybody may ask: of the connections of those who watch none is taken, and of the others few.
-MOST_AT_ONCE = 10
+MOST_AT_ONCE = 30
 RETRY_SECONDS = 10
 
 
