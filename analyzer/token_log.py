@@ -222,11 +222,12 @@ class TokenLog:
         while True:
             if not self._saved:
                 self._pending.wait(max(0, looked + self._look_after - time.monotonic()))
-            is_tick = not self._urgent.wait(max(0, tick_due - time.monotonic()))
+            self._urgent.wait(max(0, tick_due - time.monotonic()))
             self._pending.clear()
             self._urgent.clear()
             now = time.monotonic()
-            if is_tick:
+            # Also while first texts come without a pause: each is urgent, and all others would stand still.
+            if now >= tick_due:
                 tick_due = now + self.TICK_SECONDS
                 self._let_writers_go()
             renew = now - renewed >= self.RENEW_SECONDS

@@ -91,6 +91,25 @@ def test_a_viewer_is_told_of_text_only_after_it_is_saved(log, running, monkeypat
     assert news == [Text(0, ""), NOTHING, Text(6, "secret"), Ended(Status.COMPLETE)]
 
 
+def test_writers_go_on_while_one_first_text_comes_after_the_other(log, running, monkeypatch):
+    monkeypatch.setattr(log, "TICK_SECONDS", 0)
+    id, commit, newcomers = running(), Analysis.commit, iter([running() for _ in range(30)])
+
+    def meanwhile(*args):
+        held = commit(*args)
+        if newcomer := next(newcomers, None):
+            log.open(newcomer)
+            gevent.spawn(log.append, newcomer, "first ")
+            gevent.sleep(0)
+        return held
+
+    monkeypatch.setattr(Analysis, "commit", meanwhile)
+    log.open(id)
+    log.append(id, "one ")
+
+    assert next(newcomers, None), "it waited for all of them"
+
+
 def test_a_position_brings_just_the_rest(log, running):
     id = running()
     log.open(id)
