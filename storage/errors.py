@@ -5,6 +5,9 @@ StorageError          it could not be read or written
 DatabaseRefused       it cannot be served at all
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from enum import Enum, auto
 
 NEEDS_MORE = "needs more packages: pip install --require-hashes -r requirements-scale.txt"
@@ -31,3 +34,12 @@ class Reason(Enum):
     GONE = auto()  # it does not answer
     FULL = auto()
     OTHER = auto()
+
+
+def causes(error: BaseException | None, handled: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and all that led to it, the last first, up to what was `handled` when it began."""
+    while error is not None and error is not handled:
+        # Thrown into a context manager while another one is handled, peewee's loses its context; it has the
+        # driver's by itself.
+        yield getattr(error, "orig", error)
+        error = error.__context__

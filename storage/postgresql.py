@@ -14,7 +14,7 @@ from peewee import DatabaseError, PostgresqlDatabase, __exception_wrapper__  # t
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from storage.errors import DatabaseRefused, Reason
+from storage.errors import DatabaseRefused, Reason, causes
 from storage.schema import unknown
 from storage.search import TextSearch
 
@@ -238,10 +238,9 @@ class PostgreSQL(TextSearch, PostgresqlDatabase):
     def reason(self, error: BaseException | None, handled: BaseException | None) -> tuple[str, Reason]:
         """Return what the server, or the way to it, said first and what that means."""
         text, reason = str(error), Reason.OTHER
-        while error is not None and error is not handled:
-            if isinstance(error, psycopg.Error):
-                text, reason = str(error), _meaning(error)
-            error = error.__context__
+        for cause in causes(error, handled):
+            if isinstance(cause, psycopg.Error):
+                text, reason = str(cause), _meaning(cause)
         return text, reason
 
 

@@ -15,7 +15,7 @@ import gevent
 from peewee import __exception_wrapper__  # type: ignore[attr-defined]
 from playhouse.pool import PooledSqliteDatabase
 
-from storage.errors import DatabaseRefused, Reason
+from storage.errors import DatabaseRefused, Reason, causes
 from storage.schema import unknown
 from storage.search import FTS5
 
@@ -113,10 +113,9 @@ class SQLite(FTS5, PooledSqliteDatabase):
         Full, it rolls back by itself; peewee's rollback then finds no transaction, and its error comes last.
         """
         text, kind = str(error), 0
-        while error is not None and error is not handled:
-            if isinstance(error, sqlite3.DatabaseError):
-                text, kind = str(error), kind_of(error)
-            error = error.__context__
+        for cause in causes(error, handled):
+            if isinstance(cause, sqlite3.DatabaseError):
+                text, kind = str(cause), kind_of(cause)
         if kind in LOCKED:
             return text, Reason.LOCKED
         return text, Reason.FULL if kind in FULL else Reason.OTHER

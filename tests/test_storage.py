@@ -12,7 +12,7 @@ import pytest
 from gevent.event import Event
 
 import storage
-from models import Document, User
+from models import Document, Session, User
 from storage import DatabaseRefused, StorageError, StorageFull, schema, sqlite
 from tests.database_files import (
     DAMAGES,
@@ -160,6 +160,21 @@ def test_a_locked_database_is_waited_for(file, monkeypatch):
         writer.get(timeout=10)
 
     assert "patient" in titles(file)
+
+
+@pytest.mark.fault("database locked")
+def test_it_is_waited_for_while_another_failure_is_handled_too(file, monkeypatch):
+    monkeypatch.setattr(storage, "PATIENCE_SECONDS", 0.1)
+    storage.connect(f"sqlite:///{file}")
+    begin, attempts = storage.database.obj.begin, []
+    monkeypatch.setattr(storage.database.obj, "begin", lambda *args: attempts.append(args) or begin(*args))
+    with locked(file):
+        try:
+            raise LookupError
+        except LookupError:
+            with pytest.raises(StorageError, match=r"^database is locked$"):
+                Session.forget_over()
+    assert len(attempts) > 1
 
 
 @pytest.mark.fault("database locked")
