@@ -99,8 +99,9 @@ def _guard(places: Places) -> None:
     has_failed = False
     while places:
         gevent.sleep(GUARD_SECONDS)
+        guarded = [place for place in places if isinstance(place, GuardedPlace)]
         try:
-            for place in _without_right([place for place in places if isinstance(place, GuardedPlace)]):
+            for place in _without_right(guarded) if guarded else ():
                 place.viewer.leave()
             has_failed = False
         except Exception as error:
