@@ -19,6 +19,7 @@ from types import SimpleNamespace
 import httpx2
 
 from tests.precis import Precis, free_port
+from tests.processes import children
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "var/peers"
@@ -162,8 +163,7 @@ class PrecisServer(Server):
 
 def processes(pid):
     """Return a process and all its descendants."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(each for child in children for each in processes(int(child)))]
+    return [pid, *(each for child in children(pid) for each in processes(child))]
 
 
 def cpu(pids):

@@ -27,7 +27,8 @@ import httpx2  # noqa: E402
 from gevent.event import Event  # noqa: E402
 
 from tests.page import Page  # noqa: E402
-from tests.precis import ROOT, Precis, count_sockets  # noqa: E402
+from tests.precis import ROOT, Precis  # noqa: E402
+from tests.processes import count_sockets  # noqa: E402
 from tests.prose import answer  # noqa: E402
 from tests.scripted_provider import ScriptedProvider  # noqa: E402
 

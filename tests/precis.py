@@ -14,6 +14,7 @@ import httpx2
 import psycopg
 
 from tests.fork_server import dying_with_us
+from tests.processes import children
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -91,8 +92,7 @@ class Precis:
 
     def worker(self):
         """Return the worker's pid."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return int(children[0])
+        return children(self.process.pid)[0]
 
     def kill_worker(self):
         """Kill the worker and wait until its successor answers."""
@@ -169,17 +169,6 @@ class Pair(Precis):
     def stop(self):
         """Ask both to end; returns the first exit code that is none of success."""
         return super().stop() or self.beside.stop()
-
-
-def count_sockets(pid):
-    """Return how many sockets a process holds open."""
-    found = 0
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            found += os.readlink(descriptor).startswith("socket:")
-        except FileNotFoundError:
-            continue
-    return found
 
 
 def free_port():

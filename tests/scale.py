@@ -20,6 +20,7 @@ from redis.retry import Retry
 
 import storage
 from tests.precis import dying_with_us, free_port
+from tests.processes import children
 
 # Its input ends when this process does, however that ends; a server may still be writing then.
 SWEEP = 'read -r _; until rm -rf "$0"; do sleep 0.1; done'
@@ -98,8 +99,7 @@ class Server:
                 os.kill(pid, number)
 
     def _pids(self):
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [self.process.pid, *map(int, children.split())]
+        return [self.process.pid, *children(self.process.pid)]
 
     def _launch(self, command):
         group = pwd.getpwnam(self.user).pw_gid if self.user else None

@@ -12,6 +12,7 @@ import pytest
 from extraction import Extraction, Part, Reason, Unreadable, process
 from extraction.formats import format_of
 from tests import pdf_files
+from tests.processes import children, open_files
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
@@ -33,30 +34,26 @@ def reason(data, name="file"):
     return refused.value.reason
 
 
-def children():
+def ours():
     """Return the pids of this process' children, also of those that are dead and not reaped."""
-    return {
-        int(pid)
-        for task in Path("/proc/self/task").iterdir()
-        for pid in (task / "children").read_text().split()
-    }
+    return set(children("self"))
 
 
 @pytest.fixture(autouse=True)
 def others():
     """See that a test leaves no process and no open file; returns the children that are not its own."""
-    others, files = children(), len(os.listdir("/proc/self/fd"))
+    others, files = ours(), len(open_files("self"))
     yield others
     wait_until_none_is_left(others)
     with gevent.Timeout(5, AssertionError("a file is left open")):
         # What ran before this test may try to connect once more, and then gives up.
-        while len(os.listdir("/proc/self/fd")) > files:
+        while len(open_files("self")) > files:
             gevent.sleep(0.01)
 
 
 def wait_until_none_is_left(others):
     with gevent.Timeout(5, AssertionError("a child is left")):
-        while children() - others:
+        while ours() - others:
             gevent.sleep(0.001)  # the loop reaps a child that was killed, and tells nobody
 
 
@@ -74,11 +71,11 @@ def busy(bomb):
 
 def begun(extraction):
     """Read a file in a greenlet, and return that with its child's pid, once there is one."""
-    before = children()
+    before = ours()
     outcome = gevent.spawn(lambda: reason_of(extraction))
-    while not children() - before:
+    while not ours() - before:
         gevent.sleep(0.001)
-    (pid,) = children() - before
+    (pid,) = ours() - before
     return outcome, pid
 
 
@@ -208,7 +205,7 @@ def test_a_greenlet_that_dies_takes_its_child_with_it(busy, others):
 
 def test_who_reads_no_further_leaves_no_child(others):
     for _ in Extraction(pdf_files.book(200), ""):
-        assert children() - others
+        assert ours() - others
         break
     wait_until_none_is_left(others)
 
@@ -294,7 +291,7 @@ def test_fifty_readings_leave_nothing_behind(others):
     ended += [gevent.spawn(reason_of, extraction) for extraction in closed]
     killed = [gevent.spawn(reason_of, Extraction(pdf_files.book(1), "")) for _ in range(20)]
     gevent.sleep(0)
-    assert len(children() - others) == 50
+    assert len(ours() - others) == 50
     for extraction in closed:
         extraction.close()
     gevent.killall(killed)

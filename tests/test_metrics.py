@@ -20,8 +20,9 @@ from models import Analysis, Status, now
 from storage import StorageError, saving
 from tests.person import ask, finished, row, settle, stream
 from tests.precis import ROOT, Precis, free_port
+from tests.processes import is_alive
 from tests.scale import environment
-from tests.test_server import is_alive, wait_until
+from tests.test_server import wait_until
 from views.helpers.limits import OPTIONS, Counter
 
 CALLS = "gen_ai_client_operation_duration_seconds_count"

@@ -5,7 +5,6 @@ import signal
 import socket
 import time
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 
 import gevent
 import httpx2
@@ -13,7 +12,8 @@ import pytest
 
 from tests.fleet import said
 from tests.page import Page, events
-from tests.precis import Precis, count_sockets, free_port
+from tests.precis import Precis, free_port
+from tests.processes import children, count_sockets, is_alive
 from tests.prose import answer
 from tests.scale import environment
 
@@ -25,18 +25,6 @@ def wait_until(holds, timeout=15):
     with gevent.Timeout(timeout, AssertionError(f"{holds.__doc__ or holds} did not come true")):
         while not holds():
             gevent.sleep(0.02)
-
-
-def is_alive(pid):
-    """Return whether a process runs: a dead one stays listed until its new parent looks."""
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def workers(precis):
-    """Return the pids of a server's workers, the oldest first."""
-    parent = precis.process.pid
-    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
 def refusal(precis, **settings):
@@ -271,8 +259,8 @@ def test_a_worker_that_starts_while_the_database_is_away_ends_no_other(tmp_path,
     place = environment(scale.create())
     with Precis(tmp_path, provider, **place, PRECIS_WORKERS="2") as precis:
         precis.start()
-        wait_until(lambda: len(workers(precis)) == 2)
-        stays, killed = workers(precis)
+        wait_until(lambda: len(children(precis.process.pid)) == 2)
+        stays, killed = children(precis.process.pid)
         scale.postgresql.kill()
         os.kill(killed, signal.SIGKILL)
         wait_until(lambda: said(precis, "the worker failed"))
@@ -283,7 +271,7 @@ def test_a_worker_that_starts_while_the_database_is_away_ends_no_other(tmp_path,
         scale.restore()
 
         wait_until(lambda: httpx2.get(f"{precis.url}/ready").status_code == 200)
-        assert stays in workers(precis)
+        assert stays in children(precis.process.pid)
         assert precis.stop() == 0
 
 

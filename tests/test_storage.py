@@ -1,6 +1,5 @@
 """The database file: what a failed write says, and what is refused at the start."""
 
-import os
 import shutil
 import sqlite3
 from contextlib import closing, contextmanager
@@ -29,6 +28,7 @@ from tests.database_files import (
     titles,
     watch,
 )
+from tests.processes import open_files
 from tests.prose import answer
 
 __all__ = ["file"]
@@ -37,8 +37,7 @@ DOCUMENT = "Terms\n\nPay by March."
 
 
 def times_open(file):
-    descriptors = Path("/proc/self/fd").iterdir()
-    return sum(os.path.realpath(descriptor) == str(file) for descriptor in descriptors)
+    return list(open_files("self").values()).count(str(file))
 
 
 # Why a write failed

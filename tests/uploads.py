@@ -15,6 +15,7 @@ from models import Document
 from storage import connected
 from tests.pdf_files import Pdf, block
 from tests.person import post_large
+from tests.processes import GONE, children
 
 
 def upload(client, name, data, **fields):
@@ -96,7 +97,7 @@ def held_up(pid):
 
 def children_that_read(pid):
     """Yield the pids of a process's children that read a file."""
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        with suppress(FileNotFoundError, ProcessLookupError):
+    for child in children(pid):
+        with suppress(*GONE):
             if b"extraction.child" in Path(f"/proc/{child}/cmdline").read_bytes():
-                yield int(child)
+                yield child
