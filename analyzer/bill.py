@@ -55,7 +55,9 @@ class Bill:
         self, prompt: Prompt, reply: Reply | None, written: int, failure: Exception | None
     ) -> dict[str, Any]:
         if isinstance(failure, TooLong):
-            return {"input_tokens": tokens_in(prompt), "usage_is_estimate": True}
+            # It was not read: how long it was is worth telling only where nothing else was paid for.
+            asked = {"input_tokens": tokens_in(prompt), "usage_is_estimate": True}
+            return {} if self.fields else asked
         refused = isinstance(failure, ProviderError) and not isinstance(failure, Broken)
         if reply is None or (refused and not written):
             return {}

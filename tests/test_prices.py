@@ -112,7 +112,9 @@ def test_a_call_that_broke_off_counts_what_came_of_it():
 @pytest.mark.parametrize("failure", [Busy(), TooLong()])
 def test_a_call_that_was_refused_costs_nothing(failure):
     assert bill((None, 0, failure)) == {"amount": 0}
-    assert bill((Usage(1000, 100), 7, None), (None, 0, failure))["amount"] == 3000
+    paid = Usage(1000, 100), 7, None
+    assert bill(paid, (None, 0, failure)) == bill(paid)
+    assert bill(paid)["amount"] == 3000
 
 
 def test_one_call_of_unknown_price_makes_all_of_it_unknown():

@@ -368,6 +368,16 @@ def test_a_section_about_which_nothing_is_said_ends_it_with_what_had_come(client
     assert ">Continue<" in saved(client, analysis).text
 
 
+def test_a_section_that_the_provider_finds_too_long_counts_no_token_of_it(client, document, provider):
+    """What was paid for are the sections before, and the sentence takes those for no length of a prompt."""
+    provider.script(text=FINDINGS, usage={"input": WINDOW, "output": 10})
+    provider.script(marker="section 3 of", status=413)
+    analysis = finished(client, document)
+    assert (row(analysis).status, row(analysis).error, provider.calls) == ("incomplete", "TooLong", 3)
+    assert (row(analysis).input_tokens, row(analysis).output_tokens) == (2 * WINDOW, 20)
+    assert "Too long for this model. Shorten the document" in saved(client, analysis).text
+
+
 def test_who_comes_late_sees_which_section_is_read(client, document, provider, estimate):
     provider.script(marker="section 3 of", text="word " * 500, rate=50)
     analysis = ask(client, document)
