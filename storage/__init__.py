@@ -67,8 +67,8 @@ def hold(patience_seconds: float = 3.0) -> AbstractContextManager[object]:
 def check() -> None:
     """Refuse, before anything is written to it, a database that cannot be served.
 
-    Raises `DatabaseRefused` when it is damaged, another program's, or changed by a newer version in a
-    way that this one does not understand.
+    Raises `DatabaseRefused` when it is damaged, another program's, cannot hold every text, or was changed
+    by a newer version in a way that this one does not understand.
     """
     database.check()
 

@@ -198,12 +198,17 @@ class PostgreSQL(TextSearch, PostgresqlDatabase):
         return nullcontext()
 
     def check(self) -> None:
-        """Refuse a database in which a newer version has changed what this one relies on.
+        """Refuse a database that cannot hold every text, or in which a newer version has changed too much.
 
         A migration that only adds lets older processes go on beside newer ones; one that takes
         something away has `contract` in its name, and comes a version after nobody needs it.
         """
         with self.connection_context() if self.is_closed() else nullcontext():
+            encoding = self.connection().info.parameter_status("server_encoding")
+            if encoding != "UTF8":
+                raise DatabaseRefused(
+                    f"{self.where} has the encoding {encoding}: make the database with ENCODING 'UTF8'."
+                )
             if not self.table_exists("schema_migration"):
                 return
             applied = {name for (name,) in self.execute_sql("SELECT name FROM schema_migration")}

@@ -6,7 +6,7 @@ from peewee import DataError
 
 import storage
 from analyzer.channel import Redis
-from storage import postgresql
+from storage import DatabaseRefused, postgresql
 from storage.errors import StorageError
 from storage.postgresql import PostgreSQL
 
@@ -119,13 +119,24 @@ def test_what_cannot_be_stored_is_no_failure_of_the_database(database):
         write()
 
 
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_hold_every_text_is_refused(database, scale, encoding):
+    name = f"of_{encoding.lower()}"
+    scale.postgresql.execute(f"CREATE DATABASE {name} TEMPLATE template0 LOCALE 'C' ENCODING '{encoding}'")
+    database.disconnect()
+    storage.connect(scale.postgresql.url(name))
+
+    with pytest.raises(DatabaseRefused, match=f"/{name} has the encoding {encoding}: make the database with"):
+        storage.check()
+
+
 @pytest.mark.parametrize("more", ["?colour=red", "?sslmode=odd"])
 def test_an_address_that_cannot_be_is_refused_without_its_password(database, more):
     def connect():
         storage.connect(f"postgresql://precis:secret@127.0.0.1:1/precis{more}")
         storage.identity()
 
-    with pytest.raises((storage.DatabaseRefused, StorageError)) as caught:
+    with pytest.raises((DatabaseRefused, StorageError)) as caught:
         connect()
     assert "secret" not in str(caught.value)
 
