@@ -389,7 +389,7 @@ def look_at_models(settings: Settings, analyzer: Analyzer) -> Iterator[Finding]:
         name, _, model = entry.partition(":")
         if name != "offline":
             is_elsewhere = bool(getattr(settings, f"{name}_base_url"))
-            yield _describe(entry, analyzer.providers[name], model, is_elsewhere, any(analyzer.budgets))
+            yield _describe(entry, analyzer.providers[name], model, is_elsewhere, any(analyzer.costs.budgets))
 
 
 def _describe(entry: str, provider: Provider, model: str, is_elsewhere: bool, is_limited: bool) -> Finding:

@@ -6,36 +6,23 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gevent
 from gevent.event import Event
 
 import metrics
-from analyzer import prompt
 from analyzer.channel import Redis, Silence
-from analyzer.estimate import Estimate, estimate, most_of
+from analyzer.costs import Costs
+from analyzer.estimate import Estimate
 from analyzer.live import Ended, Notice, Text, Viewer, Wait
 from analyzer.prompt import Recipe, UnknownRecipe
 from analyzer.runner import Limits, Runner
-from analyzer.sections import Budget, Outline, needs
 from analyzer.steps import Steps
 from analyzer.token_log import LeaseLost, TokenLog
-from models import (
-    Analysis,
-    Budgets,
-    Document,
-    Expense,
-    OverBudget,
-    Piece,
-    Section,
-    Status,
-    User,
-    millionths,
-)
-from providers.base import Prompt, Provider, Unconfigured, Usage
+from models import Analysis, Budgets, Document, Piece, Status, User
+from providers.base import Provider, Unconfigured
 from storage import connected, database, identity
 
 logger = logging.getLogger(__name__)
@@ -70,10 +57,10 @@ class Analyzer:
         self.models = models
         self.recipes = recipes
         self.max_running = max_running
-        self.max_output_tokens = max_output_tokens
-        self.context_tokens = context_tokens
         self.limits = limits or Limits()
-        self.budgets = budgets or Budgets()
+        self.costs = Costs(
+            providers, recipes.values(), budgets or Budgets(), max_output_tokens, context_tokens
+        )
         self.worker = f"{socket.gethostname()[:30]}:{os.getpid()}:{secrets.token_hex(4)}"
         self.channel = channel or Silence(is_up=True)
         self.log = TokenLog(self.worker, self.channel, self._stop_runner)
@@ -119,7 +106,7 @@ class Analyzer:
         the budgets is refused as `Analysis.ask` does.
         """
         text = continues.read() if continues else ""
-        most = self._most(document, model, question, continues, text) if any(self.budgets) else None
+        most = self.costs.most(document, model, question, continues, text)
         worker = self.worker if self._may_run_at_once() else ""
         is_new = False
         # Kept while the database keeps us waiting: others who start meanwhile find it taken.
@@ -137,7 +124,7 @@ class Analyzer:
                 worker=worker,
                 lease_seconds=self.LEASE_SECONDS,
                 most=most,
-                budgets=self.budgets,
+                budgets=self.costs.budgets,
             )
         finally:
             self._reserved -= bool(worker)
@@ -173,17 +160,6 @@ class Analyzer:
     def state(self) -> str:
         """Whether it can be given work: `ready`, or else `draining` or `late` with its leases."""
         return "draining" if self._draining else "late" if self.log.is_late else "ready"
-
-    def window(self, model: str) -> int | None:
-        """Return how many tokens one of the models on offer can read, or None when that is not known."""
-        name, _, asked = model.partition(":")
-        known = self.providers[name].window(asked) if name in self.providers else None
-        return min((size for size in (known, self.context_tokens) if size), default=None)
-
-    def estimate(self, document: Document, text: str, model: str) -> Estimate:
-        """Return what an analysis of a document with this text by one of the models on offer would take."""
-        outline = Outline(text, document.read_pages())
-        return estimate(outline, self._budget(model), self._price(model))
 
     def observe(self, id: int, after: int, viewer: Viewer) -> Iterator[Text | Notice | Ended]:
         """Yield an analysis' text from position `after` as it is saved, then its ending; see `TokenLog`."""
@@ -328,7 +304,7 @@ class Analyzer:
         self.log.open(analysis.id, text)
         name, _, model = analysis.model.partition(":")
         provider = self.providers.get(name) or Unconfigured()
-        window = self.window(analysis.model)
+        window = self.costs.window(analysis.model)
         runner = Runner(
             analysis.id,
             provider,
@@ -337,7 +313,7 @@ class Analyzer:
             self.log,
             self.limits,
             window,
-            lambda asked: self._may_ask_again(analysis, asked),
+            lambda asked: self.costs.hold(analysis, asked),
         )
         self._runners[analysis.id] = runner
         metrics.running.set(len(self._runners))
@@ -359,41 +335,8 @@ class Analyzer:
             pages = document.read_pages() if document else []
         if document is None:
             raise LeaseLost(analysis.id)
-        budget = self._budget(analysis.model, analysis.question)
+        budget = self.costs.budget_of(analysis.model, analysis.question)
         return Steps(analysis, document, pages, self.recipes[analysis.recipe], self.log, budget)
-
-    def _most(
-        self, document: Document, model: str, question: str, continues: Analysis | None, answer: str
-    ) -> int | None:
-        """Return what it costs at most, in millionths of a dollar, or None when that is not known."""
-        with connected():
-            # One that was deleted meanwhile has no text.
-            outline = Outline(document.read() or "", document.read_pages())
-        rows = Section.of(continues.id) if continues else []
-        ends = [row.end for row in rows if not row.level and row.stop_reason] if rows else None
-        # The very question: a long one may need more sections.
-        found = estimate(outline, self._budget(model, question), self._price(model), answer, ends)
-        return None if found.price is None else millionths(found.price)
-
-    def _may_ask_again(self, analysis: Analysis, asked: Prompt) -> bool:
-        """Whether the budgets hold a call that may be paid for a second time; it is reserved then."""
-        if not any(self.budgets):
-            return True
-        price = self._price(analysis.model)(most_of(asked))
-        try:
-            return price is not None and Expense.reserve_more(analysis.id, millionths(price), self.budgets)
-        except OverBudget as error:
-            logger.warning("no budget to ask again", extra={"analysis": analysis.id, "budget": error.name})
-            return False
-
-    def _price(self, model: str) -> Callable[[Usage], Decimal | None]:
-        name, _, asked = model.partition(":")
-        price = self.providers[name].price
-        return lambda usage: price(usage, asked)
-
-    def _budget(self, model: str, question: str = "") -> Budget:
-        words = needs(prompt.frame(self.recipes.values(), question))
-        return Budget(self.window(model), words, self.max_output_tokens)
 
 
 def _facts(analysis: Analysis) -> dict[str, Any]:

@@ -139,7 +139,7 @@ class Faulty(Precis):
 
     def told(self, after=0, **wanted):
         """Wait until the log tells of something, beyond what is known already."""
-        with gevent.Timeout(10, AssertionError(f"the log never told of {wanted}")):
+        with gevent.Timeout(30, AssertionError(f"the log never told of {wanted}")):
             while not (found := self.lines(**wanted)[after:]):
                 gevent.sleep(0.01)  # nothing announces a line
         return found

@@ -171,7 +171,7 @@ class ScriptedProvider:
             self.default = script
         return script
 
-    def wait(self, timeout: float = 10, **figures: int) -> ScriptedProvider:
+    def wait(self, timeout: float = 30, **figures: int) -> ScriptedProvider:
         """Wait until `open` is as given and every other figure at least as given, or raise TimeoutError."""
         with gevent.Timeout(
             timeout, TimeoutError(f"waited for {figures}, have {self.state(requests=False)}")

@@ -129,7 +129,7 @@ def test_stop_closes_the_providers_socket_and_keeps_the_text(analyzer, ask, prov
 
     analyzer.cancel(id)
 
-    provider.wait(timeout=5, cancels=1, open=0)
+    provider.wait(cancels=1, open=0)
     text, status = watch(analyzer, id)
     assert status is Status.STOPPED
     assert ("word " * 100).startswith(text)
@@ -233,8 +233,8 @@ def test_deleting_ends_the_call_and_tells_the_viewers(analyzer, ask, provider):
 
     analyzer.delete(Analysis.get_by_id(id))
 
-    assert [watcher.get(timeout=5)[1] for watcher in watchers] == [None] * 4
-    provider.wait(timeout=5, cancels=1, open=0)
+    assert [watcher.get(timeout=30)[1] for watcher in watchers] == [None] * 4
+    provider.wait(cancels=1, open=0)
     assert not Piece.select().exists()
 
 
@@ -281,7 +281,7 @@ def test_draining_sends_the_viewers_away_without_an_ending(analyzer, ask, provid
 
     analyzer.drain(0)
 
-    assert not any(isinstance(item, Ended) for item in watcher.get(timeout=5))
+    assert not any(isinstance(item, Ended) for item in watcher.get(timeout=30))
 
 
 def test_a_fault_of_our_own_ends_as_failed_and_is_logged(analyzer, ask, provider, monkeypatch, caplog):
@@ -350,7 +350,7 @@ def test_stop_does_not_wait_for_a_locked_database_to_close_the_call(analyzer, as
     with held() as are_waiting:
         stop = gevent.spawn(analyzer.cancel, id)
         are_waiting()
-        provider.wait(timeout=5, cancels=1, open=0)
+        provider.wait(cancels=1, open=0)
         assert not stop.ready()
     stop.get()
 

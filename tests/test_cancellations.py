@@ -30,13 +30,13 @@ def test_stop_closes_the_call_and_keeps_the_text(app, document, provider, header
     viewer = gevent.spawn(lambda: stream(app.test_client(), analysis).data)
     page = watch_until(client, analysis, "Onetwothree")
 
-    with gevent.Timeout(1):
+    with gevent.Timeout(4):
         answer = client.post(f"{analysis}/cancellation", headers=headers)
         provider.wait(cancels=1, open=0)
 
     assert answer.status_code == status
     assert answer.headers.get("Location") == (None if status == 204 else analysis)
-    page.read(viewer.get(timeout=5))
+    page.read(viewer.get(timeout=30))
     assert page.done
     assert row(analysis).status == "stopped"
     assert row(analysis).text == "One two three"
@@ -102,7 +102,7 @@ def test_one_that_waits_is_stopped_without_a_call(make_app, provider):
     gevent.idle()
     client.post(f"{second}/cancellation")
     page = Page(second)
-    page.read(viewer.get(timeout=5))
+    page.read(viewer.get(timeout=30))
     assert page.done
     assert row(second).status == "stopped"
     client.post(f"{first}/cancellation")

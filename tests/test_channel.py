@@ -33,10 +33,10 @@ def test_what_is_no_list_of_messages_stops_nothing(scale, data):
     channel = Redis(scale.redis.url)
     channel.start(f"a topic {data}", "a process", hear)
     wait_until(lambda: channel.is_up)
-    with scale.redis.client() as client, gevent.Timeout(20):
+    with scale.redis.client() as client, gevent.Timeout(30):
         client.publish(channel.topic + ":", data)
         channel.tell(["last"])
-        assert listens.wait(20)
+        assert listens.wait(30)
     assert channel.is_up
     assert ["silence"] not in heard
     channel.stop()

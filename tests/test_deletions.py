@@ -63,11 +63,11 @@ def test_deleting_while_it_streams_ends_the_call_and_tells_the_viewers(app, docu
     assert client.post(f"{document if what == 'document' else analysis}/deletion").status_code == 303
 
     provider.wait(cancels=1, open=0)
-    for viewer in gevent.joinall(viewers, timeout=10, raise_error=True):
+    for viewer in gevent.joinall(viewers, timeout=30, raise_error=True):
         page = Page(analysis)
         page.read(viewer.value)
         assert page.done
-    assert live.get(timeout=10).rstrip().endswith("</html>")
+    assert live.get(timeout=30).rstrip().endswith("</html>")
     assert row(analysis) is None
     assert counts() == (0 if what == "document" else 1, 0, 0)
     assert "This analysis was deleted" in saved(client, analysis).text

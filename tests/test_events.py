@@ -163,7 +163,7 @@ def test_a_file_that_takes_long_is_noted_when_it_has_become_a_document(app, anna
     if end == "cancelled":
         anna.post(f"{reading}/cancellation")
     readings._turns.release()
-    with gevent.Timeout(10):
+    with gevent.Timeout(30):
         while readings.is_running:
             gevent.sleep(0.001)  # nobody announces it
     brought = noted()
@@ -243,7 +243,7 @@ def test_on_a_full_disk_reading_goes_on_and_events_wait(app, anna, monkeypatch, 
     monkeypatch.setattr(Event, "keep", full)
     trail.begin()
     assert anna.get(document).status_code == 200
-    with gevent.Timeout(10):
+    with gevent.Timeout(30):
         while metrics.event_failures._value.get() == failures:
             gevent.sleep(0.001)  # nobody announces it
     monkeypatch.setattr(Event, "keep", keep)

@@ -185,7 +185,7 @@ def main_job(client, model):
 def assert_honest(analyzer, provider, page, most_calls):
     """Assert what holds after any fault: it ended, what was shown is saved, nothing was paid twice."""
     settle(analyzer)
-    with gevent.Timeout(10), connected():
+    with gevent.Timeout(30), connected():
         while Analysis.select().where(Analysis.status.not_in(ENDINGS)).exists():
             analyzer._room.set()
             gevent.sleep(0.005)  # nothing announces a row of which no process knows
@@ -271,7 +271,7 @@ def run_for_each(fault, analyzer, client, provider, model, error, lasting=1, lea
         provider.reset()
         provider.script(text=TEXT, rate=500)
         fault.arm(nth, error, lasting)
-        with gevent.Timeout(20, TimeoutError(f"operation {nth}")):
+        with gevent.Timeout(30, TimeoutError(f"operation {nth}")):
             statuses, page = main_job(client, model)
             settle(analyzer)
         has_struck = fault.has_struck

@@ -65,7 +65,7 @@ def test_who_follows_what_begins_to_run_only_now_is_told_its_text(log, waiting):
 
     worker.append(waiting, "one ")
 
-    with gevent.Timeout(10):
+    with gevent.Timeout(30):
         assert next(news) == Text(4, "one ")
 
 
@@ -78,5 +78,5 @@ def test_a_text_that_was_lost_is_read_when_the_next_one_is_told(log, waiting):
     del worker.channel.MOST_WAITING
     worker.append(waiting, "two")
 
-    with gevent.Timeout(10):
+    with gevent.Timeout(30):
         assert next(news) == Text(7, "one two")

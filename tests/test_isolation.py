@@ -103,7 +103,7 @@ def _bring_all(anna, provider):
 def read(answer, until=CANARIES):
     """Read an answer to its end, or until one of some words comes: what runs has no end."""
     received = ""
-    with gevent.Timeout(5, AssertionError(f"{answer.request.path} does not end")):
+    with gevent.Timeout(30, AssertionError(f"{answer.request.path} does not end")):
         for part in answer.iter_encoded():
             received += part.decode(errors="replace")
             if words(received) & until:

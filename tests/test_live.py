@@ -29,7 +29,7 @@ def watch(app, writer):
 def test_it_is_complete_when_the_analysis_is(app, client, writer):
     viewer = watch(app, writer)
     writer.write("One **two**.\n\n", "Three [¶2].").end()
-    page = viewer.get(timeout=10)
+    page = viewer.get(timeout=30)
     assert PRE.search(page)[1].strip() == "One **two**.\n\nThree [¶2]."
     section = re.search(r'<section id="analysis-.*?</section>', page, re.DOTALL)[0]
     assert section in saved(client, writer.path).text
@@ -67,7 +67,7 @@ def test_stop_ends_the_page(app, client, document, provider):
     viewer = gevent.spawn(lambda: app.test_client().get(f"{analysis}/live").text)
     gevent.idle()
     assert client.post(f"{analysis}/cancellation").status_code == 303
-    page = viewer.get(timeout=10)
+    page = viewer.get(timeout=30)
     assert 'data-status="stopped"' in page
     assert page.rstrip().endswith("</html>")
 
@@ -75,7 +75,7 @@ def test_stop_ends_the_page(app, client, document, provider):
 def test_what_a_model_writes_is_text(app, writer):
     viewer = watch(app, writer)
     writer.write("</pre><script>alert(1)</script>", "<!--", "&lt; {{ 7 * 7 }} {% raw %}").end()
-    page = viewer.get(timeout=10)
+    page = viewer.get(timeout=30)
     assert "<script>alert" not in page
     assert "&lt;/pre&gt;&lt;script&gt;" in page
     assert page.count("<!--") == 1
@@ -113,7 +113,7 @@ def test_when_the_process_ends_the_page_ends_and_says_what_to_do(app, analyzer, 
     viewer = watch(app, writer)
     writer.write("One.")
     analyzer.log.dismiss()
-    page = viewer.get(timeout=10)
+    page = viewer.get(timeout=30)
     assert page.rstrip().endswith("</html>")
     assert f'<a href="{writer.path}/live">reload this page</a>' in page
 

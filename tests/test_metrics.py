@@ -151,7 +151,7 @@ def test_what_cannot_be_saved_is_counted(client, analyzer, document, provider, d
     with monkeypatch.context() as patch:
         patch.setattr(Analysis, "commit", refuse)
         ask(client, document)
-        assert failed.wait(5)
+        assert failed.wait(30)
     settle(analyzer)
     assert difference("precis_commit_failures_total") >= 1
 

@@ -151,13 +151,13 @@ def test_a_page_grows_word_by_word_and_stop_works(server, tmp_path, authority, k
         analysis = ask(people)
         readings = stream, live = [Reading(people, f"{analysis}/{page}") for page in ("stream", "live")]
         for reading in readings:
-            assert reading.has_come.wait(10), reading.path
+            assert reading.has_come.wait(30), reading.path
             assert count_with_words(reading.parts) > 3
         assert provider.open == 1
 
         people.post(f"{analysis}/cancellation")
         provider.wait(cancels=1, open=0)
-        gevent.joinall([reading.greenlet for reading in readings], timeout=10, raise_error=True)
+        gevent.joinall([reading.greenlet for reading in readings], timeout=30, raise_error=True)
         stored = people.get(f"{analysis}.md").text
 
     page = Page(analysis)
@@ -340,10 +340,10 @@ def test_a_stream_whose_process_is_killed_does_not_look_ended(precis, provider, 
         people_of(url, authority) as people,
     ):
         reading = Reading(people, f"{ask(people)}/live")
-        assert reading.has_come.wait(10)
+        assert reading.has_come.wait(30)
         precis.kill()
         with pytest.raises(httpx2.RemoteProtocolError):
-            reading.greenlet.get(timeout=10)
+            reading.greenlet.get(timeout=30)
 
 
 def test_what_is_not_encrypted_is_led_to_what_is(server, tmp_path, authority):

@@ -197,7 +197,7 @@ def test_with_few_files_some_watch_the_rest_are_told_and_nothing_else_suffers(tm
             viewer.sendall(request(f"{analysis}/stream"))
             return viewer, read_until(viewer, b"\r\n\r\n")
 
-        with gevent.Timeout(10, AssertionError("somebody was kept waiting")):
+        with gevent.Timeout(30, AssertionError("somebody was kept waiting")):
             asked = gevent.joinall([gevent.spawn(enter) for _ in range(60)], raise_error=True)
             assert httpx2.get(f"{server.url}{analysis}").status_code == 200
         answers = [each.value for each in asked]

@@ -75,10 +75,10 @@ def test_a_greenlet_that_is_killed_while_it_saves_is_dead(database):
 
     writes = gevent.event.Event()
     writer = gevent.spawn(write)
-    assert writes.wait(20)
+    assert writes.wait(30)
     gevent.sleep(0)
 
-    with gevent.Timeout(20):
+    with gevent.Timeout(30):
         writer.kill()
     assert isinstance(writer.value, gevent.GreenletExit)
 
@@ -159,7 +159,7 @@ def test_what_is_not_understood_stops_nothing_else(scale):
             gevent.sleep(0.01)  # nothing announces that its own beat came back
         for message in (["odd"], ["last"]):
             channel.tell(message)
-        assert listens.wait(20)
+        assert listens.wait(30)
     assert channel.is_up
     assert ["silence"] not in heard
     channel.stop()

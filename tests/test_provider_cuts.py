@@ -86,7 +86,7 @@ class TestCuts(Ways):
         for cut in range(len(body) + 1):
             scripted.script(raw=body, at_byte=cut, fault=fault)
             texts, error = [], None
-            with gevent.Timeout(10), provider.reply(PROMPT, "m") as reply:
+            with gevent.Timeout(30), provider.reply(PROMPT, "m") as reply:
                 try:
                     texts.extend(reply)
                 except ProviderError as exc:

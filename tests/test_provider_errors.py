@@ -206,7 +206,7 @@ class TestErrors(Ways):
         provider = make(way, f"https://127.0.0.1:{port}")
         assert type(fail(provider)[1]) is Unreachable
         provider.close()
-        assert failures.get(timeout=5).reason == "TLSV1_ALERT_UNKNOWN_CA"
+        assert failures.get(timeout=30).reason == "TLSV1_ALERT_UNKNOWN_CA"
 
     def test_a_connection_that_is_not_accepted_in_time_is_unreachable(self, way):
         with ExitStack() as stack:

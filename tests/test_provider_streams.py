@@ -257,8 +257,8 @@ class TestClose(Ways):
         reader = reading(reply)
         scripted.wait(calls=1)
         reply.close()
-        scripted.wait(cancels=1, open=0, timeout=1)
-        text, error = reader.get(timeout=1)
+        scripted.wait(cancels=1, open=0, timeout=4)
+        text, error = reader.get(timeout=4)
         assert type(error) is Broken
         assert DEFAULT_TEXT.startswith(text)
 
@@ -271,8 +271,8 @@ class TestClose(Ways):
             scripted.wait(calls=1)
             exc = thrown()
             reader.kill(exc, block=False)
-            assert reader.get(timeout=1)[1] is exc
-        scripted.wait(cancels=1, open=0, timeout=1)
+            assert reader.get(timeout=4)[1] is exc
+        scripted.wait(cancels=1, open=0, timeout=4)
 
     def test_a_timeout_around_one_read_passes_untouched(self, provider, scripted):
         scripted.script(fault="silence", at=0)
@@ -289,7 +289,7 @@ class TestClose(Ways):
         try:
             for _ in provider.reply(PROMPT, "m"):
                 break
-            scripted.wait(cancels=1, open=0, timeout=1)
+            scripted.wait(cancels=1, open=0, timeout=4)
         finally:
             gc.enable()
 
@@ -306,7 +306,7 @@ class TestClose(Ways):
         texts = iter(reply)
         next(texts)
         reply.close()
-        scripted.wait(cancels=1, open=0, timeout=1)
+        scripted.wait(cancels=1, open=0, timeout=4)
         with pytest.raises(Broken):
             next(texts)
 

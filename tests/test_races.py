@@ -45,9 +45,9 @@ class Watching:
 
     def end(self):
         """Wait for its end; returns the text and the status that both were told."""
-        page = self.page.get(timeout=10)
+        page = self.page.get(timeout=30)
         assert page.done
-        *texts, ended = self.observer.get(timeout=10)
+        *texts, ended = self.observer.get(timeout=30)
         text = "".join(item.text for item in texts)
         if ended.status and not (self._may_be_late() and not page.text):
             assert page.text == "".join(text.split())
@@ -82,7 +82,7 @@ class Races:
                 self._settle()
             finally:
                 self.holds = False
-                other.get(timeout=10)
+                other.get(timeout=30)
 
     def meet(self, *acts):
         """Let functions go at once, half of them after some turns of the others; returns what they returned.
@@ -98,7 +98,7 @@ class Races:
 
         running = [gevent.spawn(go, self._turns(), *act) for act in acts]
         gate.set()
-        gevent.joinall(running, timeout=10, raise_error=True)
+        gevent.joinall(running, timeout=30, raise_error=True)
         return [greenlet.get(block=False) for greenlet in running]
 
     def _turns(self):
@@ -330,7 +330,7 @@ def test_a_stop_that_waits_for_the_database_ends_what_was_claimed_meanwhile(race
         are_waiting()
     races.analyzer.max_running = 1
     races.analyzer._run_waiting()
-    stopping.get(timeout=10)
+    stopping.get(timeout=30)
     assert watching.end()[1] is Status.STOPPED
 
 
@@ -340,7 +340,7 @@ def test_starts_that_wait_for_the_database_find_the_room_that_is_left(races, doc
     with held() as are_waiting:
         posting = [gevent.spawn(races.post, document, None) for _ in range(2)]
         are_waiting(2)
-    paths = [greenlet.get(timeout=10) for greenlet in posting]
+    paths = [greenlet.get(timeout=30) for greenlet in posting]
     assert sorted(row(path).status for path in paths) == [Status.RUNNING, Status.WAITING]
 
 
@@ -358,7 +358,7 @@ def test_a_start_that_waits_for_the_database_finds_the_room_that_is_made_meanwhi
         are_waiting()
     races.stop(running.path)
     assert running.end()[1] is Status.STOPPED
-    path = posting.get(timeout=10)
+    path = posting.get(timeout=30)
     provider.wait(calls=2)
     races.stop(path)
     assert races.watch(path).end()[1] is Status.STOPPED
@@ -369,7 +369,7 @@ def test_a_start_that_waits_for_the_database_does_not_outlive_its_document(races
         posting = gevent.spawn(races.post, document, "key")
         are_waiting()
     races.delete(document)
-    path = posting.get(timeout=10)
+    path = posting.get(timeout=30)
     # PostgreSQL may give the database to the one that waited first.
     assert path is None or row(path) is None
 

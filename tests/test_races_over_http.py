@@ -61,7 +61,7 @@ def test_one_form_that_is_posted_fifty_times_at_once_is_one_call(site):
     assert statuses == {303}
     assert len(places) == 1
     path = places.pop().removesuffix("/live")
-    assert watch(site, path).get(timeout=10).done
+    assert watch(site, path).get(timeout=30).done
     assert site.provider.calls == 1
     assert left(site, document) == [("complete", 0)]
 
@@ -76,7 +76,7 @@ def test_one_that_is_stopped_twenty_times_at_once_is_stopped_once(site):
     statuses, places = at_once(site, *[(f"{path}/cancellation", {})] * 20)
     assert (statuses, places) == ({303}, {path})
     site.provider.wait(cancels=1, open=0)
-    stored = {viewer.get(timeout=10).text for viewer in viewers}
+    stored = {viewer.get(timeout=30).text for viewer in viewers}
     assert stored == {"".join(site.stored(path).split())}
     assert (site.provider.calls, site.provider.cancels) == (1, 1)
     assert left(site, document) == [("stopped", 0)]
@@ -94,7 +94,7 @@ def test_a_document_that_is_deleted_while_all_is_going_on_leaves_nothing(site):
         posts.insert(6, (f"{document}/deletion", {}))
         statuses, _ = at_once(site, *posts)
         assert statuses <= {303, 404}
-        assert all(viewer.get(timeout=10).done for viewer in viewers)
+        assert all(viewer.get(timeout=30).done for viewer in viewers)
         site.provider.wait(open=0)
         assert left(site, document) == []
 

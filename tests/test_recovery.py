@@ -46,7 +46,7 @@ class Watcher:
         """Wait for news that is as wanted."""
         while not any(wanted(item) for item in self.news):
             self.has_news.clear()
-            assert self.has_news.wait(10), self.news
+            assert self.has_news.wait(30), self.news
         return self
 
     def to_the_end(self):
@@ -112,7 +112,7 @@ def test_a_runner_that_hangs_is_given_up(analyzer, client, document, monkeypatch
     analysis = ask(client, document, model="offline:extractive")
 
     assert watch(analyzer, analysis) == ("half", Status.INTERRUPTED)
-    assert hung.wait(5)
+    assert hung.wait(30)
     assert not analyzer._runners
 
 
@@ -232,7 +232,7 @@ def test_a_database_that_stays_locked_ends_the_call_and_says_so(
     analysis = ask(client, document)
     watcher = Watcher(analyzer, analysis).to_the_first_text()
     with held():
-        provider.wait(timeout=10, cancels=1, open=0)
+        provider.wait(cancels=1, open=0)
         watcher.until(lambda item: isinstance(item, Notice) and item.wait is Wait.STORAGE)
 
     text, status = watcher.to_the_end()

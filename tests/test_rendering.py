@@ -104,7 +104,7 @@ def test_all_who_watch_get_a_message_before_any_of_them_gets_the_next(
         # The opening, and the snapshot without text, after which nothing rests.
         assert all(next(frames) for frames in flushes)
     writer.write("One ")
-    with gevent.Timeout(5):
+    with gevent.Timeout(30):
         assert [events(next(frames))[0].id for frames in flushes] == ["4"] * 3
     for viewer in viewers:
         viewer.close()
@@ -117,7 +117,7 @@ def test_text_that_rested_at_the_end_is_still_sent(analyzer, client, document, m
     viewer = gevent.spawn(lambda: stream(client, writer.path).data)
     gevent.idle()
     writer.write("two ", "three.").end()
-    received = viewer.get(timeout=10)
+    received = viewer.get(timeout=30)
     page.read(received)
     assert page.html in saved(client, writer.path).text
     assert [event.id for event in events(received) if "#tail" in event.data] == ["4", "14"]

@@ -74,7 +74,7 @@ class Connection:
 
     def end(self):
         """Read it to its end."""
-        self.reader.get(timeout=10)
+        self.reader.get(timeout=30)
         self.answer.close()
         self.page.read(bytes(self.received))
 

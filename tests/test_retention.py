@@ -117,7 +117,7 @@ def test_of_several_processes_one_deletes_and_says_so(app, client, retention):
     for document in documents:
         age(document)
     looks = [gevent.spawn(retention.look) for _ in range(3)]
-    gevent.joinall(looks, timeout=10, raise_error=True)
+    gevent.joinall(looks, timeout=30, raise_error=True)
     assert sorted(id for _, _, id in deletions(app)) == sorted(map(id_of, documents))
 
 
@@ -209,7 +209,7 @@ def test_the_next_look_comes_although_one_failed(app, client, retention, monkeyp
     with held() as wait:
         retention.begin()
         wait()
-    with gevent.Timeout(10):
+    with gevent.Timeout(30):
         while client.get(document).status_code == 200:
             gevent.sleep(0.001)  # nobody announces it
     retention.end()
@@ -228,7 +228,7 @@ def test_the_next_look_comes_although_one_had_a_fault_of_ours(retention, monkeyp
     monkeypatch.setattr(retention, "FIRST_SECONDS", 0)
     monkeypatch.setattr(retention, "EVERY_SECONDS", 0)
     retention.begin()
-    with gevent.Timeout(10):
+    with gevent.Timeout(30):
         while len(looks) < 2:
             gevent.sleep(0.001)  # nobody announces it
     retention.end()

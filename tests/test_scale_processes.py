@@ -190,7 +190,7 @@ def test_what_another_process_runs_is_stopped_and_deleted_within_a_second(fleet,
 
             httpx2.post(f"{web.url}{analysis}/{what}")
 
-            provider.wait(timeout=1, open=0)
+            provider.wait(timeout=4, open=0)
             assert provider.cancels == 1
             shown = client.join()
             if what == "cancellation":

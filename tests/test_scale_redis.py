@@ -79,7 +79,7 @@ def test_without_redis_all_goes_by_the_database_and_with_it_again_by_redis(pair,
         started.wait(50)
         httpx2.post(f"{web.url}{stopped}/cancellation")
         httpx2.post(f"{web.url}{deleted}/deletion")
-        provider.wait(timeout=2, cancels=2)
+        provider.wait(timeout=4, cancels=2)
         assert [said(process, "Redis does not answer") for process in (web, worker)] == [
             n + 1 for n in before
         ]
@@ -151,12 +151,12 @@ def test_a_process_hears_of_the_silence_and_then_what_it_is_told_again(scale):
 
     scale.redis.kill()
 
-    assert heard.get(timeout=10) == ["silence"]
+    assert heard.get(timeout=30) == ["silence"]
     assert not channel.is_up
 
     scale.redis.start()
 
     wait_until(lambda: channel.is_up)
     channel.tell(["queued"], "a process")
-    assert heard.get(timeout=10) == ["queued"]
+    assert heard.get(timeout=30) == ["queued"]
     channel.stop()

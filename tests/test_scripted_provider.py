@@ -72,7 +72,7 @@ def test_a_client_that_leaves_is_noticed_at_once(provider, script):
     with socket.create_connection(("127.0.0.1", int(provider.url.rsplit(":", 1)[1]))) as client:
         client.sendall(b'POST /v1/messages HTTP/1.1\r\nContent-Length: 13\r\n\r\n{"model":"m"}')
         provider.wait(open=1)
-    provider.wait(cancels=1, open=0, timeout=1)
+    provider.wait(cancels=1, open=0)
 
 
 def test_it_keeps_the_pace(provider, monkeypatch):
@@ -80,7 +80,7 @@ def test_it_keeps_the_pace(provider, monkeypatch):
     plan = Script(pieces=["a"] * 5, rate=100, before_headers=0.5, before_text=1).plan("/v1/messages", "m")
     assert plan[0] == pytest.approx([0.5, 1.5, 1.51, 1.52, 1.53, 1.54, 1.54, 1.54])
     provider.script(pieces=["a"] * 5, rate=100)
-    with gevent.Timeout(5):
+    with gevent.Timeout(30):
         assert ask(provider).count(b"text_delta") == 5
 
 
@@ -101,7 +101,7 @@ def test_it_runs_as_its_own_process_with_the_same_control():
             asking = gevent.spawn(ask, provider)
             with urlopen(f"{provider.url}/control/wait?calls=1&open=0&timeout=10", timeout=15) as answer:
                 state = json.load(answer)
-            assert b"afar" in asking.get(timeout=10)
+            assert b"afar" in asking.get(timeout=30)
             assert (state["calls"], state["cancels"], state["connections"]) == (1, 0, 1)
             assert state["requests"][0]["body"] == {"model": "m"}
             assert state["requests"][0]["headers"]["authorization"] == "Bearer key"

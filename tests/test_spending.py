@@ -57,14 +57,14 @@ def begun(client, document, provider, **fields):
 
 def until_begun(analysis):
     """Wait for the first text of an analysis."""
-    with gevent.Timeout(10):
+    with gevent.Timeout(30):
         while not Analysis.saved(int(analysis.rsplit("/", 1)[-1]))[1]:
             gevent.sleep(0.005)  # it is announced to its viewers only
 
 
 def until_settled(analysis):
     """Wait until it is known what an analysis cost."""
-    with gevent.Timeout(10):
+    with gevent.Timeout(30):
         while not expense(analysis)[1]:
             gevent.sleep(0.005)  # its ending is announced to its viewers only
 
@@ -226,7 +226,7 @@ def silent_at_first(make_app, provider, monkeypatch):
     provider.script(text="Ok.")
     model = row(finished(client, document)).model
     with connected():
-        most = analyzer._most(Document.get(), model, "", None, "")
+        most = analyzer.costs.most(Document.get(), model, "", None, "")
 
     def run(**budgets):
         with connected():
@@ -234,7 +234,7 @@ def silent_at_first(make_app, provider, monkeypatch):
         # All that it may read is read by the second call.
         provider.reset()
         provider.script(fault="silence", at=0, times=1, text="Ok.", usage={"input": most // 1000})
-        analyzer.budgets = Budgets(**{name: int(most * share) for name, share in budgets.items()})
+        analyzer.costs.budgets = Budgets(**{name: int(most * share) for name, share in budgets.items()})
         analysis = finished(client, document)
         settle(analyzer)
         return most, analysis, expense(analysis)
@@ -432,7 +432,7 @@ def test_the_very_question_is_counted_where_it_needs_more_sections(make_app, pro
         for question in ("Who pays?", "Who pays? " * 190)
     )
     with connected():
-        reserved = client.application.extensions["analyzer"]._most
+        reserved = client.application.extensions["analyzer"].costs.most
         at_most = [
             reserved(row(each).document, row(each).model, row(each).question, None, "")
             for each in (short, long)

@@ -153,10 +153,10 @@ def test_a_locked_database_is_waited_for(file, monkeypatch):
     monkeypatch.setattr(storage.database.obj, "begin", counted)
     with locked(file) as other:
         writer = gevent.spawn(save, "patient")
-        assert third.wait(10)
+        assert third.wait(30)
         assert not writer.ready()
         other.execute("COMMIT")
-        writer.get(timeout=10)
+        writer.get(timeout=30)
 
     assert "patient" in titles(file)
 

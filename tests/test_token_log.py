@@ -254,7 +254,7 @@ def test_a_locked_database_is_waited_for_without_stopping_the_others(log, runnin
             gevent.sleep(0.005)  # the clock that must go on while the lock is held
             beats += 1
         assert not writer.ready()
-    writer.get(timeout=5)
+    writer.get(timeout=30)
 
     assert Piece.text_of(id) == "patient"
 
@@ -267,7 +267,7 @@ def test_a_viewer_that_leaves_ends_its_watching_at_once(log, running):
     gevent.idle()
     viewer.leave()
 
-    assert watcher.get(timeout=5) == [Text(0, ""), NOTHING]
+    assert watcher.get(timeout=30) == [Text(0, ""), NOTHING]
 
 
 def test_who_has_little_appetite_gets_it_all_in_parts(log, running):

@@ -86,7 +86,7 @@ PAGE = b"""<!doctype html><title>A web page</title><h1>Rules</h1><p>Pay by March
 @contextmanager
 def held_up(pid):
     """Let the child of a process that reads a file stand still, wherever it is."""
-    with gevent.Timeout(10, AssertionError("no file is being read")):
+    with gevent.Timeout(30, AssertionError("no file is being read")):
         while not (found := list(children_that_read(pid))):
             gevent.sleep(0.005)  # nothing announces that a process begins
     os.kill(found[0], signal.SIGSTOP)

@@ -19,7 +19,7 @@ WHOSE = {"person": "You", "day": "All together"}
 
 def left_today() -> int | None:
     """Return how much who asks can spend today, in millionths of a dollar, or None without a limit."""
-    return Expense.left(person(), analyzer().budgets)
+    return Expense.left(person(), analyzer().costs.budgets)
 
 
 def refusal(error: OverBudget | PriceUnknown) -> tuple[str, int, dict[str, str]]:

@@ -104,7 +104,7 @@ def waiting(wait: Wait | None, until: float = 0.0) -> str:
 
 
 def _too_long(analysis: Analysis) -> str:
-    window, tokens = analyzer().window(analysis.model) or 0, analysis.input_tokens or 0
+    window, tokens = analyzer().costs.window(analysis.model) or 0, analysis.input_tokens or 0
     # Where the provider decided by its own count, our estimate may say that it would have fitted. And
     # where sections came before, these are the tokens of theirs.
     is_ours = analysis.output_tokens is None and tokens > window > 0

@@ -125,7 +125,7 @@ def estimates(document: Document, paragraphs: Iterable[str]) -> Iterator[tuple[s
     """Yield each model on offer and what an analysis of a document by it would take, in words."""
     text = "\n\n".join(paragraphs)
     for model in analyzer().models:
-        yield model, estimate(analyzer().estimate(document, text, model))
+        yield model, estimate(analyzer().costs.estimate(document, text, model))
 
 
 def estimate(found: Estimate) -> str:
