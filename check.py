@@ -24,7 +24,7 @@ from analyzer import Analyzer
 from analyzer.prompt import RecipeError
 from config import ConfigError, Settings
 from findings import Finding, ok, warning, wrong
-from providers.base import Provider, Usage
+from providers.base import Usage
 from storage.errors import NEEDS_MORE, DatabaseRefused
 from storage.schema import MIGRATIONS, unknown
 from storage.sqlite import examine as examine_file
@@ -386,15 +386,16 @@ def look_at_models(settings: Settings, analyzer: Analyzer) -> Iterator[Finding]:
             "ANTHROPIC_API_KEY or OPENAI_BASE_URL."
         )
     for entry in analyzer.models:
-        name, _, model = entry.partition(":")
+        name = entry.partition(":")[0]
         if name != "offline":
             is_elsewhere = bool(getattr(settings, f"{name}_base_url"))
-            yield _describe(entry, analyzer.providers[name], model, is_elsewhere, any(analyzer.costs.budgets))
+            yield _describe(entry, analyzer, is_elsewhere)
 
 
-def _describe(entry: str, provider: Provider, model: str, is_elsewhere: bool, is_limited: bool) -> Finding:
-    window, price = provider.window(model), provider.price(Usage(1_000, 1_000), model)
-    if price is None and is_limited:
+def _describe(entry: str, analyzer: Analyzer, is_elsewhere: bool) -> Finding:
+    name, _, model = entry.partition(":")
+    window, price = analyzer.costs.window(entry), analyzer.providers[name].price(Usage(1_000, 1_000), model)
+    if price is None and any(analyzer.costs.budgets):
         return wrong(
             f"{entry} is on offer, but what it costs is not known here, so that nobody can ask it while a "
             f"PRECIS_BUDGET_ is set: add {entry}=in/out to PRECIS_PRICES, in US dollars per million tokens."
@@ -405,10 +406,15 @@ def _describe(entry: str, provider: Provider, model: str, is_elsewhere: bool, is
         [*(["how much it reads"] if window is None else []), *(["what it costs"] if price is None else [])]
     )
     sentence = f"{entry} is on offer; {missing} is not known here."
-    # Of a model of one's own nobody knows; one of the vendor's may be misspelt.
-    return (
-        ok(sentence) if is_elsewhere else warning(f"{sentence} See whether it is spelt as the provider does.")
-    )
+    if not is_elsewhere:
+        # Of a model of one's own nobody knows; one of the vendor's may be misspelt.
+        return warning(f"{sentence} See whether it is spelt as the provider does.")
+    if window is None:
+        return warning(
+            f"{sentence} Set PRECIS_CONTEXT_TOKENS to what its server lets it read at once: many drop what "
+            "is longer, without a word."
+        )
+    return ok(sentence)
 
 
 def _without_password(url: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.page import PARTIAL as PARTIALS
 from tests.page import Page
-from tests.person import HTMX, Writer, finished, row, saved, stream
+from tests.person import HTMX, Writer, bring, finished, row, saved, stream
 
 
 def test_while_it_runs_the_page_watches_it_and_offers_stop(analyzer, client, document):
@@ -148,6 +148,15 @@ def test_a_price_that_is_not_known_is_not_zero(make_app, provider):
     document = client.post("/documents", data={"text": "Text."}).headers["Location"]
     page = client.get(finished(client, document, model="openai:unheard-of")).text
     assert "<dt>Cost</dt><dd>price unknown</dd>" in page
+
+
+@pytest.mark.parametrize(("counted", "is_told"), [(100, True), (150, False), (None, False)])
+def test_a_server_that_dropped_a_part_of_the_document_is_found_out(client, provider, counted, is_told):
+    """A thousand characters and more are no hundred tokens."""
+    provider.script(text="One two.", usage=counted and {"input": counted})
+    page = client.get(finished(client, bring(client, "Words follow here. " * 60))).text
+    assert ("its server counted 100 tokens of 1,140 characters" in page) == is_told
+    assert ("probably read only a part" in page) == is_told
 
 
 @pytest.mark.fault("usage missing")

@@ -396,8 +396,21 @@ def test_a_model_is_known_or_not_and_without_any_it_is_said(examine, provider):
         OPENAI_BASE_URL=provider.openai_url,
         PRECIS_MODELS="openai:own,offline:extractive",
     )
-    assert found(findings, "openai:own is on offer; how much it reads and what it costs is not known") == OK
+    unknown = (
+        "openai:own is on offer; how much it reads and what it costs is not known here. Set PRECIS_CONTEXT"
+    )
+    assert found(findings, unknown) == WARNING
     assert not any("No language model" in sentence for sentence in findings)
+
+
+def test_a_window_that_is_set_is_known(examine, provider):
+    findings = examine(
+        OPENAI_API_KEY="k",
+        OPENAI_BASE_URL=provider.openai_url,
+        PRECIS_MODELS="openai:own",
+        PRECIS_CONTEXT_TOKENS="4096",
+    )
+    assert findings["openai:own is on offer; what it costs is not known here."] == OK
 
 
 def test_a_vendors_model_that_nobody_knows_may_be_misspelt():

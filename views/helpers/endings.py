@@ -11,7 +11,7 @@ from flask import Flask
 from analyzer import Wait
 from models import Analysis, Status
 from views.helpers.routes import analyzer
-from views.helpers.sections import coverage
+from views.helpers.sections import coverage, is_partly_read
 
 ENDINGS = {
     Status.CUT: "Cut at the length limit: the answer goes on from here.",
@@ -73,6 +73,7 @@ def register(app: Flask) -> None:
     app.add_template_filter(ending)
     app.add_template_filter(waiting)
     app.add_template_filter(coverage)
+    app.add_template_filter(is_partly_read)
 
 
 def ending(analysis: Analysis) -> Ending | None:

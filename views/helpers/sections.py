@@ -7,6 +7,9 @@ from models import Analysis, Section
 from storage import connected
 from views.helpers.formats import plural
 
+# English has between four and five, and no language more.
+MOST_CHARACTERS_PER_TOKEN = 8
+
 
 def progress(id: int) -> str:
     """Return what is being read of a running analysis, or nothing where it is read as a whole."""
@@ -30,6 +33,20 @@ def coverage(analysis: Analysis) -> str:
     if cut:
         sentence += f" Cut at their length limit: the findings on {_listed(cut)}."
     return sentence
+
+
+def is_partly_read(analysis: Analysis) -> bool:
+    """Whether the model's server counted so few tokens that it cannot have read the whole document.
+
+    Servers of one's own drop what their window has no room for, and say nothing.
+    """
+    counted = analysis.input_tokens
+    if not (counted and analysis.words) or analysis.usage_is_estimate:
+        return False
+    # What goes on has read a part before; and what calls no model counts words.
+    if analysis.joins_at or analysis.model.startswith("offline:"):
+        return False
+    return analysis.document.characters > MOST_CHARACTERS_PER_TOKEN * counted
 
 
 def together_at(analysis: Analysis, text: str) -> int | None:
