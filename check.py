@@ -329,7 +329,7 @@ def look_at_redis(url: str) -> Iterator[Finding]:
             heard.get_message(timeout=1)  # that it has subscribed
             began = time.monotonic()
             client.publish(topic, "")
-            heard.get_message(timeout=1)
+            carried = heard.get_message(timeout=1)
             seconds = time.monotonic() - began
     except redis.RedisError as error:
         yield wrong(
@@ -339,7 +339,11 @@ def look_at_redis(url: str) -> Iterator[Finding]:
         return
     yield ok(f"Redis answers; its version is {about['redis_version']}.")
     sentence = f"A message through Redis takes {seconds * 1000:.1f} ms"
-    if seconds > SLOW_SECONDS:
+    if not carried:
+        yield wrong(
+            "Redis carries no message from one of its clients to another: see what stands in between."
+        )
+    elif seconds > SLOW_SECONDS:
         yield warning(f"{sentence}: so much later people read what is written. See what keeps it busy.")
     else:
         yield ok(f"{sentence}.")

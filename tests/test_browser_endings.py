@@ -4,6 +4,8 @@ import pytest
 
 from tests.prose import answer
 
+pytestmark = pytest.mark.both_modes
+
 
 @pytest.fixture
 def provider(site):
@@ -30,12 +32,12 @@ def test_a_busy_provider_is_said_to_be_busy_and_then_answers(tab, site, provider
 
     tab.assert_shows(site.stored(analysis))
     tab.assert_content()
-    assert [said.split(" in ")[0] for said in tab.witness()["said"][:3]] == [
-        "Analysing",
-        "Busy, trying again",
-        "Analysing",
-    ]
-    assert len(tab.witness()["said"]) <= 4
+    said = [words.split(" in ")[0] for words in tab.witness()["said"]]
+    # Who is to run it in another process waits first.
+    assert said[0] in ("Analysing", "Waiting")
+    busy = said.index("Busy, trying again")
+    assert said[busy + 1] == "Analysing"
+    assert len(said) <= 5
     assert tab.focus() == "Analyze Alt A"
     assert shift(tab) <= 0.02
     assert not tab.page.get_by_text("Busy").is_visible()

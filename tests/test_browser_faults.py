@@ -110,6 +110,7 @@ def test_a_page_out_of_the_back_forward_cache_resumes_where_it_was(site, provide
 
 
 @pytest.mark.fault("page reloaded")
+@pytest.mark.both_modes
 def test_a_hidden_document_lets_its_stream_go_and_resumes_it(site, provider, document, browser):
     """The hiding is emulated: the page is told what it would be told, but stays where it is."""
     provider.script(text=answer(8), rate=50)

@@ -165,6 +165,14 @@ def test_the_image_runs_as_nobody_and_is_told_in_no_shell():
     assert re.search(r"^USER [1-9][0-9]*:[1-9][0-9]*$", DOCKERFILE, re.MULTILINE)
     for command in re.findall(r"^(?:RUN|ENTRYPOINT|HEALTHCHECK .*CMD) (.*)$", DOCKERFILE, re.MULTILINE):
         assert json.loads(command)
+    ours = COMPOSE.partition("\nx-precis:")[2].partition("\n\n")[0]
+    for setting in (
+        "read_only: true",
+        "cap_drop: [ALL]",
+        'security_opt: ["no-new-privileges:true"]',
+        "init: true",
+    ):
+        assert f"\n  {setting}\n" in ours
     assert "--require-hashes" in DOCKERFILE
     assert not re.search(r"_KEY|PASSWORD|SECRET", DOCKERFILE)
 

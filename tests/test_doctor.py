@@ -215,7 +215,8 @@ def looks(tmp_path_factory, certificates, server):
 @pytest.mark.parametrize("way", WAYS)
 def test_each_way_to_be_wrong_has_its_sentence(looks, way):
     where, said = looks[way]
-    lines = [re.sub("after [0-9]+ seconds?", "after 2 seconds", line) for line in said if line[:3] != "ok:"]
+    # A busy machine notices late.
+    lines = [re.sub("after [2-6] seconds", "after 2 seconds", line) for line in said if line[:3] != "ok:"]
     assert lines == [WAYS[way][1].format(where=where)]
 
 

@@ -284,7 +284,12 @@ def test_a_process_with_a_hundred_viewers_sends_them_all_away_in_order(precis, p
         read_until(viewer, b"\nid: 0")
     assert end(precis.process) == 0
 
+    delays = []
     for viewer in viewers:
         with closing(viewer):
-            assert b"retry: " in (rest := read_until(viewer, b"never"))
+            rest = read_until(viewer, b"never")
             assert rest.endswith(b"0\r\n\r\n"), "its last chunk says that it is whole"
+            delays += map(int, re.findall(rb"retry: (\d+)", rest))
+    # Together they would fall upon the next process at once.
+    assert len(delays) == 100
+    assert max(delays) - min(delays) > 300

@@ -3,6 +3,7 @@
 import socket
 import struct
 from contextlib import ExitStack, closing
+from functools import cache
 from time import monotonic
 
 import gevent
@@ -12,6 +13,7 @@ import pytest
 from bench.stalled import Launched, Stalled, complaints, poll, run
 from tests.page import Page
 from tests.prose import answer
+from tests.scale import environment
 from tests.scripted_provider import ScriptedProvider
 from tests.test_server import read_until, status, wait_until
 
@@ -29,19 +31,26 @@ TRANSPORTS = ("tcp", "unix")
 
 
 @pytest.fixture(scope="module")
-def _server(tmp_path_factory):
-    with (
-        ScriptedProvider() as provider,
-        Launched(tmp_path_factory.mktemp("server"), provider, SETUP, PRECIS_MAX_STREAMS="4") as server,
-    ):
-        yield server.start()
+def _launched(tmp_path_factory, request):
+    """The servers by mode, each launched when first asked for."""
+    with ExitStack() as stack:
+
+        @cache
+        def launched(mode):
+            place = environment(request.getfixturevalue("scale").create()) if mode == "scale" else {}
+            folder, provider = tmp_path_factory.mktemp("server"), stack.enter_context(ScriptedProvider())
+            server = Launched(folder, provider, SETUP, PRECIS_MAX_STREAMS="4", **place)
+            return stack.enter_context(server).start()
+
+        yield launched
 
 
 @pytest.fixture
-def server(_server):
+def server(mode, _launched):
     """A server that gives up a stalled client after a second, over TCP and over a unix socket."""
-    with _server.lent():
-        yield _server
+    server = _launched(mode)
+    with server.lent():
+        yield server
 
 
 def connect(server, transport):
