@@ -13,7 +13,7 @@ import gevent
 import httpx2
 from gevent.pywsgi import WSGIServer
 from joserfc import jwt
-from joserfc.jwk import RSAKey
+from joserfc.jwk import OctKey, RSAKey
 
 from tests.precis import ROOT, dying_with_us, free_port
 
@@ -113,7 +113,7 @@ class Forger:
     def _answer(self, environ, start_response):
         answers = {
             "/.well-known/openid-configuration": self._describe,
-            "/jwks": lambda: {"keys": [self.key.as_dict(private=False)]},
+            "/jwks": lambda: {"keys": [self.key.as_dict(private=isinstance(self.key, OctKey))]},
             "/token": lambda: {"access_token": "any", "token_type": "Bearer", "id_token": self._token()},
             "/me": lambda: self.more,
         }
@@ -123,7 +123,8 @@ class Forger:
     def _describe(self):
         places = ("authorization_endpoint", "/auth"), ("token_endpoint", "/token"), ("jwks_uri", "/jwks")
         told = {name: self.issuer + path for name, path in (*places, ("userinfo_endpoint", "/me"))}
-        return told | {"issuer": self.issuer, "id_token_signing_alg_values_supported": ["RS256"]}
+        listed = ["RS256", "HS256", "none"]
+        return told | {"issuer": self.issuer, "id_token_signing_alg_values_supported": listed}
 
     def _token(self):
         now = int(time.time())

@@ -25,6 +25,11 @@ logger = logging.getLogger(__name__)
 ANSWER_SECONDS, ALL_SECONDS = 5, 15
 # How far its clock may be from ours.
 LEEWAY_SECONDS = 60
+# What an ID token may be signed by: what the provider lists may have "none" among it.
+ASYMMETRIC = (
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA", "Ed25519"),
+)
 CODE = re.compile(r"[a-z_]{1,60}")
 MAX_SUBJECT = 255
 # Browsers drop a cookie that has more than 4,096 characters with its name.
@@ -166,6 +171,8 @@ def _describe() -> dict[str, Any]:
         client.server_metadata.clear()
         logger.error("the provider calls itself by another address than PRECIS_OIDC_ISSUER")
         raise ProviderAway("another issuer")
+    # Authlib goes by this list.
+    known["id_token_signing_alg_values_supported"] = ASYMMETRIC
     return known
 
 
