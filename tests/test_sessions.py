@@ -6,6 +6,7 @@ import time
 from datetime import timedelta
 from urllib.parse import unquote
 
+import httpx2
 import pytest
 from itsdangerous import base64_decode
 from joserfc.jwk import OctKey
@@ -66,6 +67,11 @@ def is_signed_in(client):
 
 def cookie_of(client, name="precis"):
     return client.get_cookie(name)
+
+
+def payload_of(client):
+    """Return what the cookie holds."""
+    return json.loads(base64_decode(cookie_of(client).value.split(".")[0]))
 
 
 def reasons(caplog):
@@ -314,7 +320,7 @@ def test_a_person_is_who_the_provider_knows_and_not_what_they_are_called(app, op
 
 
 def test_the_cookie_holds_a_token_of_which_the_database_knows_a_digest(anna):
-    payload = json.loads(base64_decode(cookie_of(anna).value.split(".")[0]))
+    payload = payload_of(anna)
     assert list(payload) == ["token"]
     with connected():
         (session,) = Session.select()
@@ -370,9 +376,31 @@ def test_who_signs_out_is_signed_out_for_a_copy_of_the_cookie_too(app, anna):
     assert page.status_code == 200
     assert 'href="/session/new"' in page.text
     assert "/session/end?client_id=precis" in page.text
-    assert cookie_of(anna) is None
+    assert "token" not in payload_of(anna)
     assert not is_signed_in(copy)
     assert anna.post("/session/deletion").status_code == 303
+
+
+def test_after_signing_out_back_shows_nothing_and_the_provider_asks_again(app, openid):
+    known = httpx2.Cookies()
+    anna, elsewhere = app.test_client(), app.test_client()
+    come_back(anna, openid.ask(begin(anna), "anna", known))
+    come_back(elsewhere, openid.ask(begin(elsewhere), None, known))
+    assert "As anna Example." in elsewhere.get("/session").text, "the provider lets in whom it knows"
+    document = bring(anna, "A text of Anna's.")
+
+    anna.post("/session/deletion")
+    back = anna.get(document)
+    assert (back.status_code, back.headers["Location"]) == (303, f"/session?next={document}")
+    page = anna.get(back.headers["Location"])
+    assert "You are signed out" in page.text
+    assert f'href="/session/new?next={document}"' in page.text
+
+    assert come_back(anna, openid.ask(begin(anna, next=document), None, known)).status_code == 403
+    assert not is_signed_in(anna), "who could not say who they are is nobody"
+    answer = come_back(anna, openid.ask(begin(anna, next=document), "anna", known))
+    assert (answer.status_code, answer.headers["Location"]) == (303, document)
+    assert list(payload_of(anna)) == ["token"], "it is forgotten that somebody has signed out"
 
 
 def test_a_session_lasts_so_long_and_with_requests_no_longer(anna, clock):

@@ -20,7 +20,7 @@ from views.helpers.budgets import refusal
 from views.helpers.formats import plural
 from views.helpers.forms import AnalyzeForm
 from views.helpers.hosts import UnknownHost
-from views.helpers.identity import SignedOut, signs_in_here
+from views.helpers.identity import SignedOut, has_signed_out, signs_in_here
 from views.helpers.limits import TooOften
 from views.helpers.routes import find_document, is_htmx, is_partial
 from views.sessions import SUSPENDED
@@ -93,7 +93,9 @@ def _signed_out(error: SignedOut) -> BaseResponse | tuple[str, int]:
     if request.method == "POST":
         return _keep_form(), 401
     if signs_in_here() and request.endpoint != "streams.show":
-        return redirect(url_for("sessions.new", next=request.full_path.removesuffix("?")), 303)
+        # Back after signing out is no wish to sign in.
+        where = "sessions.show" if has_signed_out() else "sessions.new"
+        return redirect(url_for(where, next=request.full_path.removesuffix("?")), 303)
     return _answer(NOBODY, 401)
 
 

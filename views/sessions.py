@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from models import User
 from views.helpers import openid
 from views.helpers.audit import by
-from views.helpers.identity import sign_in, sign_out, signs_in_here
+from views.helpers.identity import has_signed_out, sign_in, sign_out, signs_in_here
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +35,16 @@ def _only_here() -> None:
 
 @blueprint.get("/session")
 def show() -> str:
-    """Tell who is signed in, or how to."""
-    return render_template("sessions/show.html", elsewhere=openid.end_address())
+    """Tell who is signed in, or how to, to come to the page `next`."""
+    next = request.args.get("next")
+    return render_template("sessions/show.html", elsewhere=openid.end_address(), next=next)
 
 
 @blueprint.get("/session/new")
 def new() -> Response:
     """Send the person to the provider, who comes back to `callback` and then to the page `next`."""
     next = local_path(request.args.get("next", ""))
-    return redirect(next if "person" in g else openid.begin(next), 303)
+    return redirect(next if "person" in g else openid.begin(next, asks_again=has_signed_out()), 303)
 
 
 @blueprint.get("/session/callback")

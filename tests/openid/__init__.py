@@ -58,13 +58,18 @@ class OpenID:
         self.process.kill()
         self.process.communicate()
 
-    def ask(self, address, name):
-        """Sign in by a name where Precis sends a browser, or cancel for None; returns the way back."""
-        with httpx2.Client(base_url=self.issuer, follow_redirects=False) as browser:
+    def ask(self, address, name, cookies=None):
+        """Sign in by a name where Precis sends a browser, or cancel for None; returns the way back.
+
+        It asks nothing of whom it knows by the `cookies`, unless Precis wants it to.
+        """
+        with httpx2.Client(base_url=self.issuer, cookies=cookies, follow_redirects=False) as browser:
             answer = browser.get(address)
             while "Location" in answer.headers:
                 where = urljoin(self.issuer, answer.headers["Location"])
                 if not where.startswith(self.issuer):
+                    if cookies is not None:
+                        cookies.update(browser.cookies)
                     return where
                 answer = browser.get(where)
                 if name is None and (cancel := re.search(r'href="([^"]*/abort)"', answer.text)):

@@ -156,12 +156,23 @@ def sign_in(user: User, is_admin: bool) -> None:
     token = Session.begin(
         user, is_admin, current_app.config["SESSION_LENGTH"], current_app.config["SESSION_IDLE"]
     )
-    sign_out()
+    _forget()
     session["token"] = token
 
 
 def sign_out() -> None:
     """Let this browser be nobody's, for whoever holds a copy of its cookie too."""
+    _forget()
+    # The provider may still know who it was, and would let in whoever comes next.
+    session["has_signed_out"] = True
+
+
+def has_signed_out() -> bool:
+    """Whether somebody has signed out with this browser, and nobody has signed in since."""
+    return "has_signed_out" in session
+
+
+def _forget() -> None:
     if "token" in session:
         Session.end(session["token"])
     session.clear()

@@ -100,14 +100,17 @@ def _asking(ask: Callable[P, R]) -> Callable[P, R]:
 
 
 @_asking
-def begin(next: str) -> str:
-    """Return the address at the provider where the sign-in begins; it ends at `next`."""
+def begin(next: str, asks_again: bool) -> str:
+    """Return the address at the provider where the sign-in begins, which ends at `next`.
+
+    If it `asks_again`, the provider does not let in by itself whom it knows.
+    """
     client, known = current_app.extensions["openid"], _describe()
     scope = client.client_kwargs["scope"]
     if current_app.config["OPENID_ADMIN_GROUP"] and "groups" in known.get("scopes_supported", ()):
         scope += " groups"
     uri = url_for("sessions.callback", _external=True)
-    begun = client.create_authorization_url(uri, scope=scope)
+    begun = client.create_authorization_url(uri, scope=scope, **({"prompt": "login"} if asks_again else {}))
     address: str = begun.pop("url")
     client.save_authorize_data(redirect_uri=uri, next=next, **begun)
     _make_room()
