@@ -83,6 +83,8 @@ class Server(BaseApplication):
             "keepalive": KEEPALIVE_SECONDS,
             # No header of a client's may move the application to another path.
             "forwarder_headers": "",
+            # ProxyFix believes as many proxies as are set; gunicorn would believe whoever is on this machine.
+            "secure_scheme_headers": {},
             # A worker whose hub stands still this long is killed, with all its streams.
             "timeout": 30,
             "graceful_timeout": int(self.settings.grace_seconds) + END_SECONDS,

@@ -9,6 +9,7 @@ import sys
 import httpx2
 import pytest
 
+from bench.stalled import Launched
 from models import User
 from tests.nginx import authority, shipped_nginx
 from tests.person import HTMX, as_person, bring
@@ -145,6 +146,32 @@ def test_a_client_gets_no_name_past_the_server_that_the_proxy_has_not_given(tmp_
         assert status("X-Forwarded-User : anna") == 400
         assert status("X-Forwarded-User: an\x00na") == 400
         assert status("Remote-User: anna", "Cookie: precis=anna") == 401
+
+
+@pytest.mark.parametrize("hops", [0, 1])
+def test_that_a_client_came_encrypted_is_believed_behind_a_trusted_proxy_only(tmp_path, hops):
+    address = "app.config.Settings.address = property(lambda it: ['unix:socket', f'127.0.0.1:{it.port}'])"
+    with Launched(tmp_path, None, address, PRECIS_TRUSTED_PROXIES=str(hops)) as precis:
+        precis.start()
+        for way in (None, str(tmp_path / "socket")):
+            transport = httpx2.HTTPTransport(uds=way)
+            with httpx2.Client(transport=transport, base_url=f"http://localhost:{precis.port}") as client:
+                for header, value, counts in (
+                    ("X-Forwarded-Proto", "https", hops == 1),
+                    ("X-Forwarded-Proto", "http", False),
+                    ("X-Forwarded-Ssl", "on", False),
+                    ("X-Forwarded-Protocol", "ssl", False),
+                ):
+                    told = client.get("/", headers={header: value}).headers
+                    assert ("Strict-Transport-Security" in told) is counts, (way, header)
+
+
+def test_no_header_moves_the_application_to_another_path(tmp_path):
+    with Precis(tmp_path).start() as precis:
+        for name in ("SCRIPT_NAME", "Script-Name", "PATH_INFO", "Path-Info"):
+            answer = httpx2.get(f"{precis.url}/nowhere/search", headers={name: "/nowhere"})
+            assert answer.status_code == 404, name
+            assert httpx2.get(precis.url, headers={name: "/nowhere"}).status_code == 200, name
 
 
 def test_nginx_says_who_asks_and_no_client(tmp_path, authority):
