@@ -5,6 +5,7 @@ import logging
 import re
 import sqlite3
 from contextlib import closing
+from decimal import Decimal
 
 import gevent
 import pytest
@@ -151,6 +152,15 @@ def test_who_reads_the_same_again_within_a_minute_is_noted_once(app, anna, monke
     assert len(noted(action="read")) == 3
 
 
+@pytest.mark.sqlite
+def test_a_text_that_is_put_into_the_form_to_be_shortened_is_read(anna, ben, noted):
+    document = id_of(bring(anna, "One."))
+    for person in (anna, ben):
+        person.get("/")
+        person.get(f"/?shorten={document}")
+    assert noted(action="read") == [("anna", "read", document, None, "")]
+
+
 @pytest.mark.parametrize("end", ["read", "cancelled"])
 def test_a_file_that_takes_long_is_noted_when_it_has_become_a_document(app, anna, monkeypatch, noted, end):
     monkeypatch.setattr(_Job, "PATIENCE_SECONDS", 0.01)
@@ -219,6 +229,28 @@ def test_who_is_refused_is_noted(make_app, noted):
     with connected():
         events = [(each.name, each.action, each.detail) for each in Event.select().order_by(Event.id)]
     assert events[2:] == [("anna", "started", "refused (429)"), ("", "deleted", "refused (403)")]
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    ("budget", "model"),
+    [
+        ("budget_analysis", "openai:gpt-6-sol"),
+        ("budget_day", "openai:gpt-6-sol"),
+        ("budget_day", "anthropic:claude-sonnet-5-5"),
+    ],
+)
+def test_what_costs_too_much_is_noted_and_a_wrong_form_is_not(make_app, budget, model):
+    prices = ("openai:gpt-6-sol=0/1000",)
+    app = make_app(prices=prices, max_output_tokens=1000, **{budget: Decimal("0.5")})
+    client = app.test_client()
+    document = bring(client, "One.")
+    for recipe in ("poem", "brief"):
+        assert post_analysis(client, document, recipe=recipe, model=model).status_code == 422
+    app.extensions["trail"].save()
+    with connected():
+        events = [(each.action, each.document_id, each.detail) for each in Event.select().order_by(Event.id)]
+    assert events == [("brought", id_of(document), ""), ("started", id_of(document), "refused (422)")]
 
 
 def test_reading_waits_for_no_lock_and_is_noted_afterwards(app, anna, noted):
@@ -363,5 +395,17 @@ def test_events_stay_when_what_they_are_about_goes(app, anna, noted):
         assert not Document.select().exists()
     assert [event[:3] for event in noted()] == [
         ("anna", "brought", id_of(document)),
+        ("anna", "deleted", id_of(document)),
         ("anna", "deleted all", None),
     ]
+
+
+@pytest.mark.sqlite
+def test_an_administrator_who_deletes_all_is_found_by_each_documents_number(app, anna, root):
+    documents = [bring(anna, "One."), bring(anna, "Two.")]
+    with connected():
+        person = User.find_by_name("anna").id
+    root.post(f"/people/{person}/deletion")
+    for document in documents:
+        assert actions(root, document=id_of(document), person="root") == ["deleted"]
+    assert actions(root, person="root") == ["deleted all", "deleted", "deleted"]

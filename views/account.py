@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from analyzer import Viewer
 from hub import let_others_run
 from models import Document, User
+from views.helpers.audit import deleted
 from views.helpers.identity import person
 from views.helpers.routes import analyzer
 from views.helpers.takeout import pack
@@ -60,5 +61,6 @@ def delete_all_of(owner: User) -> None:
     while documents := Document.recent(owner):
         for document in documents:
             analyzer().delete_document(document)
+            deleted(document.id)
             # Between two of them the streams go on.
             let_others_run()

@@ -27,7 +27,11 @@ def index() -> str:
     """Show the form for a new document, or for a shorter copy of one, and what there is."""
     id = request.args.get("shorten", "")
     long = Document.find(person(), int(id)) if re.fullmatch(IdConverter.regex, id) else None
-    return _index(title=long.title, text=long.read()) if long else _index()
+    if long is None:
+        about_nothing()
+        return _index()
+    about(document=long.id)
+    return _index(title=long.title, text=long.read())
 
 
 @blueprint.post("/documents")

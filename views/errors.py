@@ -16,6 +16,7 @@ from models import OverBudget, PriceUnknown
 from storage import StorageError, StorageFull
 from views.documents import document_page
 from views.helpers import sse
+from views.helpers.audit import too_dear
 from views.helpers.budgets import refusal
 from views.helpers.formats import plural
 from views.helpers.forms import AnalyzeForm
@@ -112,6 +113,7 @@ def _too_often(error: TooOften) -> tuple[str, int, dict[str, str]]:
 
 
 def _too_dear(error: OverBudget | PriceUnknown) -> tuple[str, int, dict[str, str]]:
+    too_dear()
     return _not_begun(*refusal(error))
 
 

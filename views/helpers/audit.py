@@ -9,9 +9,11 @@ from flask import Flask, Response, current_app, g, request
 
 from analyzer.trail import Trail
 from models import User
+from views.helpers.identity import person
 
 # A request of one of these that succeeds is an event.
 ACTIONS = {
+    "documents.index": "read",
     "documents.create": "brought",
     "documents.show": "read",
     "originals.show": "downloaded",
@@ -43,7 +45,6 @@ NOT_NOTED = {
     "health.ready": "machines ask, every few seconds",
     "health.stream": "it shows nothing that is kept",
     "metrics.show": "machines ask, every few seconds",
-    "documents.index": "it lists titles; what is read of them is noted",
     "search.show": "it lists what is found; what is read of it is noted",
     "readings.show": "it tells how far one's own file is read",
     "readings.cancel": "it ends what has come to nothing",
@@ -60,8 +61,8 @@ NOT_NOTED = {
     "sessions.show": "it shows people themselves",
     "sessions.new": "it asks for what is noted when it is done",
 }
-# By these a person may come to nothing: too often, too expensive, or from another site.
-REFUSALS = {402, 403, 429}
+# By these a person may come to nothing: from another site, or too often. What costs too much says so itself.
+REFUSALS = {403, 429}
 # Noted once a minute, as refusals are: a page, its stream and what is loaded at its end are one reading.
 READING = {"read", "downloaded"}
 AGAIN_SECONDS = 60.0
@@ -93,28 +94,39 @@ def about_nothing() -> None:
     g.about = None
 
 
+def too_dear() -> None:
+    """Say that this request comes to nothing by what it would cost."""
+    g.is_too_dear = True
+
+
+def deleted(document: int) -> None:
+    """Note one of the documents that this request deletes, whose own event names none."""
+    trail().note("deleted", person().id, person().name, document, address=request.remote_addr or "")
+
+
 def _note(response: Response) -> Response:
     action = ACTIONS.get(request.endpoint or "")
     # Who comes back from a sign-in without a proof may be somebody already.
-    person: User | None = g.get("doer" if action == "signed in" else "person")
-    is_refused = response.status_code in REFUSALS and request.method == "POST"
-    if action is None or not (is_refused or _is_done(response, person)):
+    doer: User | None = g.get("doer" if action == "signed in" else "person")
+    is_unwanted = response.status_code in REFUSALS or "is_too_dear" in g
+    is_refused = is_unwanted and request.method == "POST"
+    if action is None or not (is_refused or _is_done(response, doer)):
         return response
     document, analysis, detail = g.get("about") or (None, None, "")
     if is_refused:
         detail = f"refused ({response.status_code})"
-    id, name = (person.id, person.name) if person else (None, "")
+    id, name = (doer.id, doer.name) if doer else (None, "")
     same = (id, action, detail, analysis, None if analysis else document)
     if not (is_refused or action in READING) or _is_new(same):
         trail().note(action, id, name, document, analysis, detail, request.remote_addr or "")
     return response
 
 
-def _is_done(response: Response, person: User | None) -> bool:
+def _is_done(response: Response, doer: User | None) -> bool:
     """Whether something was shown or done: 204 shows nothing, and what is not found is nothing."""
     is_shown = request.method == "POST" or (request.method == "GET" and response.status_code != 204)
     is_about = g.get("about", None if request.view_args else ()) is not None
-    return response.status_code < 400 and is_shown and is_about and person is not None
+    return response.status_code < 400 and is_shown and is_about and doer is not None
 
 
 def _is_new(what: tuple[object, ...]) -> bool:
