@@ -3,6 +3,8 @@
 import re
 from datetime import timedelta
 
+import gevent
+import httpx2
 import pytest
 
 from models import Document, Event, Session, User, now
@@ -78,6 +80,30 @@ def test_who_is_suspended_is_out_until_let_in_again(app, anna, root):
         done = [(event.name, event.action, event.detail) for event in Event.select().order_by(Event.id)]
     assert ("root", "suspended", f"person {id}") in done
     assert ("root", "let in", f"person {id}") in done
+
+
+@pytest.mark.sqlite
+def test_who_is_suspended_is_sent_away_within_five_seconds(precis, provider):
+    provider.script(text="One two three", fault="silence", at=2)
+    precis.start(PRECIS_AUTH="proxy", PRECIS_ADMINS="root")
+    anna, root = (
+        httpx2.Client(base_url=precis.url, headers={"X-Forwarded-User": name}) for name in ("anna", "root")
+    )
+    with anna, root:
+        document = anna.post("/documents", data={"text": "Pay by March."}).headers["Location"]
+        asked = {"recipe": "brief", "model": "openai:gpt-6-sol"}
+        live = anna.post(f"{document}/analyses", data=asked).headers["Location"]
+        with anna.stream("GET", live.replace("/live", "/stream")) as watched:
+            coming = watched.iter_text()
+            while "One" not in next(coming):
+                pass
+            (path,) = re.findall(r'action="(/people/\d+/suspension)"', root.get("/people").text)
+            assert root.post(path).status_code == 303
+            with gevent.Timeout(5, AssertionError("still there")):
+                last = "".join(coming)
+    assert "retry:" in last, "told to come again"
+    assert "done" not in last
+    assert provider.open == 1, "the analysis goes on"
 
 
 @pytest.mark.sqlite

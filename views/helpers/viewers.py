@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 Part = TypeVar("Part", str, bytes)
 
 RETRY_SECONDS = 10
+# Who loses the right is away within five seconds.
 GUARD_SECONDS = 2.0
 
 
