@@ -109,6 +109,11 @@ def look_at_sign_in(settings: Settings) -> Iterator[Finding]:
         return
     if settings.auth == "oidc":
         yield from _look_at_openid(settings)
+        if settings.admins:
+            yield warning(
+                "PRECIS_ADMINS goes by names, and who comes first from the provider with one of them has it "
+                "for good. Where people choose theirs, name a group instead, in PRECIS_OIDC_ADMIN_GROUP."
+            )
     elif settings.auth == "proxy":
         believed = ", ".join((*settings.proxy_addresses, "a unix socket"))
         sentence = f"Who asks is read from {settings.proxy_user_header}, which is believed from {believed}"

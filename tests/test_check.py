@@ -154,6 +154,8 @@ def test_an_openid_provider_is_asked_what_it_calls_itself(examine, monkeypatch):
         findings = examine(**sign_in)
         assert found(findings, f"{forger.issuer} says how to sign in.") == OK
         assert found(findings, "where there is one, set PRECIS_TRUSTED_PROXIES") == WARNING
+        assert "PRECIS_ADMINS" not in str(findings)
+        assert found(examine(**sign_in, PRECIS_ADMINS="boss"), "PRECIS_ADMINS goes by names") == WARNING
         (said,) = wrong(examine(**sign_in | {"PRECIS_OIDC_ISSUER": "https://id.example"}))
         assert said.startswith(f"https://id.example calls itself {forger.issuer}: ")
     (said,) = wrong(examine(**sign_in))
