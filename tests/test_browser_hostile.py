@@ -10,7 +10,9 @@ from tests.chromium import Browser
 from tests.hostile import PAYLOADS
 from tests.precis import Precis
 from tests.prose import answer
+from tests.test_browser_uploads import choose_book
 from tests.test_hostile_places import POLYGLOT, cut
+from tests.uploads import held_up
 
 BATCHES = 3
 # What opens a fence would make code of all that follows.
@@ -178,6 +180,10 @@ def test_the_content_security_policy_refuses_nothing_in_all_that_a_person_does(
         def follow(name):
             page.get_by_role("link", name=name, exact=True).first.click()
 
+        def download(name):
+            with page.expect_download():
+                follow(name)
+
         page.get_by_label("or select a file").set_input_files(file)
         press("Open document")
         press("Analyze")
@@ -189,6 +195,7 @@ def test_the_content_security_policy_refuses_nothing_in_all_that_a_person_does(
         page.locator('section[data-status="incomplete"]').wait_for()
         press("Continue")
         page.locator('section[data-status="complete"]').wait_for()
+        download("Markdown")
         follow("Link" if scripts else "To the document")
         follow("Rename")
         page.get_by_label("Title").fill("A lease")
@@ -198,9 +205,27 @@ def test_the_content_security_policy_refuses_nothing_in_all_that_a_person_does(
         page.get_by_label("A colleague").fill("ben")
         press("Share")
         page.get_by_text("since").wait_for()
+        press("End")
+        page.get_by_text("Only you.").wait_for()
         for path in ("/account", "/people", "/events", "/spending", "/account/deletion", "/nowhere"):
             page.goto(shared_site.url + path)
+            if path in ("/events", "/spending"):
+                download("Download as CSV")
+            elif path == "/account":
+                download("Download everything")
+            elif path == "/people":
+                press("Suspend ben")
+                press("Let ben in again")
+                page.get_by_role("button", name="Suspend ben").wait_for()
         page.goto(shared_site.url)
+        if scripts:
+            choose_book(page)
+            with held_up(shared_site.worker()):
+                with page.expect_response("**/readings/*"):
+                    pass
+                press("Cancel")
+                page.get_by_text("You cancelled this.").wait_for()
+            page.goto(shared_site.url)
         page.get_by_role("searchbox").fill("tenant")
         press("Search")
         follow("A lease")
