@@ -35,9 +35,12 @@ _HTML = re.compile(
 )
 _TAG = re.compile(r"<[a-z][a-z0-9]*[\s/>]", re.IGNORECASE)
 _HEADER = re.compile(r"([!-9;-~]+):[ \t]?.*\n?|[ \t]+\S.*\n?")
-_MAIL = {"from", "received", "subject", "mime-version", "date"}
-# What a mailbox puts before each mail.
-_ENVELOPE = re.compile(r"From .*\n")
+# A memo too has From, To, Date and Subject at its top; these only a mailer writes.
+_MAILER = {"message-id", "mime-version"}
+_NAMED_MAIL = {".eml", ".mht", ".mhtml"}
+# What a mailbox puts before each mail, with the day and the time.
+ENVELOPE = r"From [^\n]{1,200}? (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [^\n]{0,20}\d\d:\d\d"
+_ENVELOPE = re.compile(ENVELOPE + r".*\n")
 # The head of a zip's entry.
 _WORD_ENTRY = re.compile(rb"PK\x03\x04.{26}word/", re.DOTALL)
 
@@ -84,7 +87,7 @@ def _text_format(head: str, suffix: str) -> str:
     is_named_html = suffix in {".html", ".htm", ".xhtml"}
     if _HTML.match(head) or (is_named_html and _TAG.search(head)):
         return "html"
-    if _is_mail(head, is_named=suffix == ".eml"):
+    if _is_mail(head, is_named=suffix in _NAMED_MAIL):
         return "mail"
     return _SUFFIXES.get(suffix, "text")
 
@@ -97,4 +100,4 @@ def _is_mail(head: str, *, is_named: bool) -> bool:
         if not (header := _HEADER.fullmatch(line)):
             break
         names.add((header[1] or "").lower())
-    return bool(names) if is_named else len(names & _MAIL) > 1
+    return bool(names if is_named or envelope else names & _MAILER)
