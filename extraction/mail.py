@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from binascii import Error, a2b_base64
 from codecs import BOM_UTF8
+from collections import Counter
 from email.message import Message
 from email.parser import BytesParser
 from email.policy import Compat32
@@ -82,9 +83,9 @@ class _Mail:
         elif _is_attached(part):
             self._name(part)
         elif kind == "text/html":
-            web.put(_text(part), self._out)
+            web.put(_text(part, self._out.notes), self._out)
         else:
-            self._out.add(_text(part))
+            self._out.add(_text(part, self._out.notes))
 
     def _name_others(self, part: Message) -> None:
         """Name what is attached to a text that is the same as one that is read."""
@@ -119,12 +120,12 @@ def _is_attached(part: Message) -> bool:
     return not is_text or part.get_content_disposition() == "attachment" or part.get_filename() is not None
 
 
-def _text(part: Message) -> str:
+def _text(part: Message, notes: Counter[str] | None = None) -> str:
     data = part.get_payload(decode=True)
     if not isinstance(data, bytes):
         return ""
     said = part.get_content_charset() or (web.label(data) if part.get_content_subtype() == "html" else "")
-    return decode(data, said).replace("\r\n", "\n")
+    return decode(data, said, notes).replace("\r\n", "\n")
 
 
 def _header(mail: Message, name: str) -> str:

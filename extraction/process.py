@@ -56,13 +56,16 @@ class Extraction:
 
     def __iter__(self) -> Iterator[Part]:
         """Read, once: yield what is read as it is read, and end when all was, or raise Unreadable."""
-        tags, has_text = 0, False
+        tags, lost, has_text = 0, 0, False
         for part in self._read() if self._text is None else [Part(self._text)]:
             tags += count_tags(part.text)
+            lost += part.text.count("\ufffd")
             has_text = has_text or bool(part.text.strip())
             yield part
         if not has_text:
             raise Unreadable(Reason.NO_TEXT if self.pages else Reason.EMPTY)
+        if lost:
+            self.notes.append(("lost", str(lost)))
         if tags:
             self.notes.append(("tags", str(tags)))
 

@@ -22,13 +22,14 @@ SAMPLED_ROWS = 50
 
 def read(data: bytes, tell: Tell) -> None:
     """Tell the rows of a table, the first as its header; raises Unreadable."""
-    text = decode(data)
-    if "\0" in text:
+    out = Paragraphs(tell)
+    text = decode(data, notes=out.notes)
+    # Bytes that windows-1252 has no letter for show that it is not that either.
+    if "\0" in text or (out.notes["guessed"] and "\ufffd" in text):
         raise Unreadable(Reason.NOT_TEXT)
     named, rest = _named_delimiter(text)
     delimiter = named or _delimiter(rest)
     width, is_quoted = _measure(rest, delimiter)
-    out = Paragraphs(tell)
     out.table(_rows(rest, delimiter, quoted=is_quoted), width)
     out.close()
 

@@ -17,6 +17,7 @@ from extraction.telling import Tell
 
 # A browser looks for it in the first 1024 bytes; saved pages put a comment of their own first.
 _META = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
+_XML = re.compile(rb"\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{1,40})", re.IGNORECASE)
 _HEAD = 4096
 _SPACES = re.compile("  +")
 _SPACE = re.compile(r"[ \t\n\r\f]+")
@@ -48,13 +49,13 @@ _DEEPEST_QUOTE = 5
 def read(data: bytes, tell: Tell) -> None:
     """Tell the paragraphs, lists and tables of a page; raises Unreadable."""
     out = Paragraphs(tell)
-    tell.title(put(decode(data, label(data)), out))
+    tell.title(put(decode(data, label(data), out.notes), out))
     out.close()
 
 
 def label(data: bytes) -> str:
     """Return the encoding that a page says it is in, empty if it does not say."""
-    found = _META.search(data[:_HEAD])
+    found = _META.search(data[:_HEAD]) or _XML.match(data)
     return found[1].decode() if found else ""
 
 

@@ -47,6 +47,22 @@ def test_a_table_is_decoded_as_excel_writes_it(encoding):
     assert text_of(data, name) == rows(["Größe", "Preis"], ["fünf", "5 €"])
 
 
+def test_an_encoding_that_nothing_tells_is_said_and_refused_where_it_cannot_be():
+    text, extraction = read("Größe;5 €\n".encode("cp1252"), "a.csv")
+    assert extraction.notes == [("guessed", "3")]
+    assert "Größe | 5 €" in text
+    for data in ("für,b\n".encode("cp850"), "契約、,b\n".encode("cp932")):
+        with pytest.raises(Unreadable) as caught:
+            read(data, "a.csv")
+        assert caught.value.reason == Reason.NOT_TEXT
+
+
+def test_one_bad_byte_in_a_table_spoils_no_other():
+    text, extraction = read("Müller;Zoë;5.000 €\n".encode() + b"a\xff;b;c\n", "a.csv")
+    assert text == rows(["Müller", "Zoë", "5.000 €"], ["a\ufffd", "b", "c"])
+    assert extraction.notes == [("lost", "1")]
+
+
 def test_ragged_rows_keep_their_cells_and_empty_ones_are_left_out():
     assert text_of("a,b\n1\n\n,\n1,2,3\n") == "| a | b |  |\n| --- | --- | --- |\n| 1 |\n| 1 | 2 | 3 |"
 

@@ -105,6 +105,8 @@ def test_a_table_that_arranges_a_page_is_read_as_text():
         ("<meta charset=punycode>", "cp1252"),
         ("<meta charset=zlib>", "cp1252"),
         ("<meta charset=nonsense>", "utf-8"),
+        ("<meta charset=utf-16>", "utf-8"),
+        ("<meta charset=x-cp1250>", "cp1250"),
     ],
 )
 def test_an_encoding_is_found_also_where_the_page_is_wrong_about_it(head, encoding):
@@ -116,6 +118,41 @@ def test_japanese_is_read_in_its_own_encodings():
     for encoding in ("shift_jis", "euc_jp", "iso-2022-jp"):
         data = f"<!doctype html><meta charset={encoding}><p>契約書の条項</p>".encode(encoding)
         assert read(data, "a.html")[0] == "契約書の条項"
+
+
+@pytest.mark.parametrize(
+    ("said", "written", "text"),
+    [
+        ("gb2312", "gbk", "朱镕基"),
+        ("gb2312", "utf-8", "中文合同条款"),
+        ("shift_jis", "cp932", "①㈱髙島屋"),
+        ("iso-2022-jp", "cp50221", "①㈱髙島屋 ｱ. A"),
+        ("euc-kr", "cp949", "똠방각하"),
+        ("big5", "cp950", "裏碁"),
+        ("iso-8859-9", "cp1254", "“İğ”"),
+    ],
+)
+def test_an_encoding_is_what_programs_mean_that_name_it(said, written, text):
+    jis = b"\x1b$B-!-j|bEg20\x1b(B \x1b(I1\x1b(B. A"
+    data = jis if written == "cp50221" else text.encode(written)
+    shown, extraction = read(f"<!doctype html><meta charset={said}><p>".encode() + data, "a.html")
+    assert (shown, extraction.notes) == (text, [])
+
+
+def test_the_encoding_of_an_xml_declaration_is_heeded():
+    data = "<?xml version='1.0' encoding='windows-1251'?><html><body><p>договор</p></body></html>"
+    text, extraction = read(data.encode("cp1251"), "a.xhtml")
+    assert (text, extraction.notes) == ("договор", [])
+
+
+def test_what_is_guessed_and_what_is_lost_is_said():
+    text, extraction = read("<!doctype html><p>Größe – 5 €".encode("cp1252"), "a.html")
+    assert (text, extraction.notes) == ("Größe – 5 €", [("guessed", "4")])
+    text, extraction = read("<!doctype html><p>Müller schuldet 5.000 €".encode() + b"\xff.", "a.html")
+    assert (text, extraction.notes) == ("Müller schuldet 5.000 €\ufffd.", [("lost", "1")])
+    data = b"<!doctype html><meta charset=shift_jis><p>" + "契約書".encode("cp932") + b"\x81."
+    text, extraction = read(data, "a.html")
+    assert (text, extraction.notes) == ("契約書\ufffd.", [("lost", "1")])
 
 
 def test_a_headings_link_to_itself_is_no_word_of_it():

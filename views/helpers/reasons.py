@@ -62,6 +62,9 @@ UNREAD = {
     "embedded": "Embedded files are not read: {}.",
     "hidden": "Hidden text is not read: {} characters.",
     "outside": "Menus and what else stands around the text are not read: {} characters.",
+    "guessed": "Letters beyond English were read as windows-1252, since the file does not say its encoding: "
+    "{}. Look whether they are right.",
+    "lost": "Characters that are lost, in the file or in its encoding, and shown as �: {}.",
     "damaged": "Pages that are damaged and were not read: {}.",
     "tags": "Invisible characters, which can hide instructions: {}. Look at the text before you rely on it.",
 }
