@@ -107,11 +107,16 @@ def _parts(part: Message) -> list[Message]:
 
 
 def _chosen(parts: list[Message]) -> list[Message]:
-    """Return the one of several forms of a text that is read: the plain one, if it says anything."""
-    for part in parts:
-        if part.get_content_type() == "text/plain" and not _is_attached(part) and not _text(part).isspace():
-            return [part]
-    return parts[-1:]
+    """Return the one of several forms of a text that is read: the plain one, else the last with words."""
+    saying = [part for part in parts if _says_anything(part)]
+    plain = [part for part in saying if part.get_content_type() == "text/plain"]
+    return plain[:1] or saying[-1:] or parts[-1:]
+
+
+def _says_anything(part: Message) -> bool:
+    if not part.is_multipart():
+        return not _is_attached(part) and bool(_text(part).strip())
+    return any(not each.is_multipart() and not _is_attached(each) for each in part.walk())
 
 
 def _is_attached(part: Message) -> bool:

@@ -58,8 +58,18 @@ def test_of_two_forms_the_plain_one_is_read_unless_it_says_nothing():
     html = "Content-Type: text/html\n\n<p>page"
     both = mail(HEAD, "Content-Type: text/plain\n\nplain", html, kind="alternative")
     assert text_of(both) == f"{SHOWN}\n\nplain"
-    blank = mail(HEAD, "Content-Type: text/plain\n\n \n", html, kind="alternative")
-    assert text_of(blank) == f"{SHOWN}\n\npage"
+    for nothing in ("", "\n", " \n"):
+        blank = mail(HEAD, f"Content-Type: text/plain\n\n{nothing}", html, kind="alternative")
+        assert text_of(blank) == f"{SHOWN}\n\npage"
+
+
+def test_a_form_that_is_no_text_hides_none_that_is():
+    html, calendar = "Content-Type: text/html\n\n<p>page", "Content-Type: text/calendar\n\nBEGIN:VCALENDAR"
+    plain = mail("X: y", "\nplain")
+    for forms, shown in (([html], "page"), ([plain, html], "page"), ([plain], "plain")):
+        text, extraction = read(mail(HEAD, *forms, calendar, kind="alternative").encode(), "a.eml")
+        assert text == f"{SHOWN}\n\n{shown}"
+        assert extraction.notes == [("attachments", "text/calendar")]
 
 
 def test_what_is_attached_to_the_form_that_is_not_read_is_named():
