@@ -1,4 +1,4 @@
-"""Mail (.eml): who wrote what to whom, forwarded mail in its place; attachments are named, not read.
+"""Mail (.eml, mbox): who wrote what to whom, forwarded mail in its place; attachments are named, not read.
 
 The library's newer interface reads headers by a grammar: what breaks that is dropped from them or raises
 anything, and thousands of addresses take seconds. Here they are decoded as they stand.
@@ -10,12 +10,15 @@ import re
 from binascii import Error, a2b_base64
 from codecs import BOM_UTF8
 from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
 from email.message import Message
 from email.parser import BytesParser
 from email.policy import Compat32
 
 from extraction import Reason, Unreadable, web
 from extraction.charset import decode
+from extraction.formats import ENVELOPE
 from extraction.paragraphs import Paragraphs
 from extraction.telling import Tell
 
@@ -27,20 +30,32 @@ NAMED = 900  # characters of the attachments' names
 
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bq])\?([^?\s]*)\?=", re.IGNORECASE)
 _BETWEEN_WORDS = re.compile(rf"(?<=\?=)\s+(?={_WORD.pattern})", re.IGNORECASE)
+_UNPACKED = {"", "7bit", "8bit", "binary"}
+# The line before each mail of a mailbox but the first, and before that a blank one; a header follows.
+_MAILBOX = re.compile(rf"(?:(?<=\n\n)|(?<=\n\r\n)){ENVELOPE}[^\n]*+\n(?=[!-9;-~]++:)".encode())
 _HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
 
 
 def read(data: bytes, tell: Tell) -> None:
-    """Tell a mail's headers, its text, and the mail in it; raises Unreadable."""
+    """Tell a mail's headers, its text, and the mail in it, or each mail of a mailbox; raises Unreadable."""
     # The parser takes a mail that begins with a mark or a blank line for one without headers.
-    mail = BytesParser(policy=_AsWritten()).parsebytes(data.removeprefix(BOM_UTF8).lstrip())
+    data = data.removeprefix(BOM_UTF8).lstrip()
+    first, *others = _MAILBOX.split(data) if data.startswith(b"From ") else [data]
     out = Paragraphs(tell)
-    tell.title(_header(mail, "Subject"))
     reading = _Mail(out)
-    reading.put(mail, 0)
+    mail = _parsed(first)
+    if others:
+        reading.put_inner([mail, *map(_parsed, others)], 0)
+    else:
+        tell.title(_header(mail, "Subject"))
+        reading.put(mail, 0)
     out.close()
     if reading.attachments:
         tell.note("attachments", _listed(reading.attachments))
+
+
+def _parsed(data: bytes) -> Message:
+    return BytesParser(policy=_AsWritten()).parsebytes(data)
 
 
 class _AsWritten(Compat32):
@@ -63,6 +78,12 @@ class _Mail:
         self._out.add("\n".join(f"{name}: {value}" for name, value in headers if value))
         self._put_part(mail, depth)
 
+    def put_inner(self, mails: Iterable[Message], depth: int) -> None:
+        """Put out mails that stand in something, each below its subject."""
+        for mail in mails:
+            self._out.add(_header(mail, "Subject") or "(no subject)", level=depth + 1)
+            self.put(mail, depth)
+
     def _put_part(self, part: Message, depth: int) -> None:
         self._parts += 1
         if self._parts > MAX_PARTS:
@@ -70,9 +91,7 @@ class _Mail:
         kind = part.get_content_type()
         inner = _parts(part)
         if inner and kind == "message/rfc822" and depth < DEEPEST:
-            for mail in inner:
-                self._out.add(_header(mail, "Subject") or "(no subject)", level=depth + 2)
-                self.put(mail, depth + 1)
+            self.put_inner(inner, depth + 1)
         elif inner and kind.startswith("multipart/"):
             chosen = _chosen(inner) if kind == "multipart/alternative" else inner
             for each in inner:
@@ -103,7 +122,22 @@ class _Mail:
 
 def _parts(part: Message) -> list[Message]:
     inner = part.get_payload()
+    packing = part.get("Content-Transfer-Encoding", "").strip().lower()
+    if part.get_content_type() == "message/rfc822" and packing not in _UNPACKED:
+        return _unpacked_mail(part, packing)
     return [each for each in inner if isinstance(each, Message)] if isinstance(inner, list) else []
+
+
+def _unpacked_mail(part: Message, packing: str) -> list[Message]:
+    """Return a mail that may not be packed and is: its letters the parser takes for the mail itself."""
+    mail = part.get_payload(0)
+    if packing != "base64" or not isinstance(mail, Message):
+        return []
+    letters = mail.get_payload()
+    if not mail.keys() and isinstance(letters, str):
+        with suppress(ValueError):
+            mail = _parsed(a2b_base64(letters + "=="))
+    return [mail] if mail.keys() else []
 
 
 def _chosen(parts: list[Message]) -> list[Message]:

@@ -1,5 +1,6 @@
 """Mail through the real child: what it says, what is attached to it, and how hostile mail ends."""
 
+from base64 import b64encode
 from email.message import EmailMessage
 
 import pytest
@@ -94,6 +95,43 @@ def test_forwarded_mail_is_read_in_its_place():
     ]
 
 
+@pytest.mark.parametrize("pack", [b64encode, bytes], ids=["packed", "only said to be"])
+def test_forwarded_mail_that_is_packed_is_read_too(pack):
+    inner = pack(b"From: c@example.org\nSubject: First\n\nOriginal text.").decode()
+    head = "Content-Type: message/rfc822\nContent-Transfer-Encoding: BASE64\n\n"
+    text, extraction = read(mail(HEAD, "\nBelow.", head + inner).encode(), "a.eml")
+    assert text == f"{SHOWN}\n\nBelow.\n\n## First\n\nFrom: c@example.org\nSubject: First\n\nOriginal text."
+    assert extraction.notes == []
+
+
+@pytest.mark.parametrize(("packing", "content"), [("quoted-printable", "Subject=3A"), ("base64", "!?")])
+def test_forwarded_mail_that_cannot_be_unpacked_is_named(packing, content):
+    inner = f"Content-Type: message/rfc822\nContent-Transfer-Encoding: {packing}\n\n{content}"
+    text, extraction = read(mail(HEAD, "\nBelow.", inner).encode(), "a.eml")
+    assert text == f"{SHOWN}\n\nBelow."
+    assert extraction.notes == [("attachments", "message/rfc822")]
+
+
+@pytest.mark.parametrize("first", ["\nhi", mail("X: y", "\nhi")], ids=["plain", "parts"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_each_mail_of_a_mailbox_is_read(first, end):
+    envelope = "From a@example.org Tue Nov  3 10:00:00 2026\n"
+    second = f"{HEAD}\nContent-Transfer-Encoding: base64\n\n{b64encode(b'second').decode()}\n"
+    third = "Subject: Last\n\nFrom Tuesday on.\n\nFrom me Tue 10:00\nthird"
+    box = f"{envelope}{HEAD}\n{first}\n\n{envelope}{second}\n{envelope}{third}".replace("\n", end)
+    text, extraction = read(box.encode(), "inbox")
+    assert text.split("\n\n") == [
+        *("# Loan", SHOWN, "hi", "# Loan", SHOWN, "second"),
+        *("# Last", "Subject: Last", "From Tuesday on.", "From me Tue 10:00\nthird"),
+    ]
+    assert (extraction.format, extraction.title) == ("mail", "")
+
+
+def test_a_mail_that_quotes_a_mailbox_is_one_mail():
+    box = "From a@example.org Tue Nov  3 10:00:00 2026\nSubject: Quoted\n\nhi"
+    assert text_of(f"{HEAD}\n\nSee:\n\n{box}") == f"{SHOWN}\n\nSee:\n\n{box}"
+
+
 def test_forwarded_mail_without_a_subject_is_headed_as_such():
     inner = "Content-Type: message/rfc822\n\nFrom: c@example.org\n\nOriginal text."
     assert "## (no subject)\n\nFrom: c@example.org\n\nOriginal" in text_of(mail(HEAD, inner))
@@ -164,6 +202,7 @@ def test_the_names_of_attachments_are_labels_and_are_counted_where_they_are_too_
     ("data", "reason"),
     [
         (mail(HEAD, *["\nx"] * 1001), Reason.TOO_MUCH_WORK),
+        ("From a Tue Nov  3 10:00:00 2026\nSubject: x\n\nx\n\n" * 1001, Reason.TOO_MUCH_WORK),
         (f"From: a\nSubject: {'x ' * 4_900_000}\n\nhi", Reason.TOO_LONG),
         (
             f"{HEAD}\n"
@@ -171,7 +210,7 @@ def test_the_names_of_attachments_are_labels_and_are_counted_where_they_are_too_
             Reason.TOO_MUCH_WORK,
         ),
     ],
-    ids=["1001 parts", "a header of 10 MB", "parts in parts"],
+    ids=["1001 parts", "1001 mails", "a header of 10 MB", "parts in parts"],
 )
 def test_a_hostile_mail_gets_its_reason(data, reason):
     with pytest.raises(Unreadable) as caught:
