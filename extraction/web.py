@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
+from html import escape
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
@@ -19,6 +20,22 @@ from extraction.telling import Tell
 _META = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
 _XML = re.compile(rb"\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{1,40})", re.IGNORECASE)
 _HEAD = 4096
+_XHTML = re.compile(
+    r"\s*<\?xml\s|.*?(?:<!doctype\s+html[^>]*xhtml|<html[^>]*xmlns\s*=\s*[\"']http://www\.w3\.org/1999/xhtml)",
+    re.DOTALL | re.IGNORECASE,
+)
+_ATTRIBUTES = r"""(?:[^<>"'/]++|"[^"]*+"|'[^']*+'|/(?!>))*+"""
+# What may hold a tag that is none ends with the file at last: were it left open, many would take for ever.
+_XML_PIECE = re.compile(
+    r"<!--.*?(?:-->|\Z)|<!\[CDATA\[(?P<data>.*?)(?:\]\]>|\Z)"
+    rf"|<(?P<raw>script|style)\b{_ATTRIBUTES}>.*?(?:</(?P=raw)\s*>|\Z)"
+    rf"|<(?P<tag>[a-z][^\s<>/\"']*+)(?P<attributes>{_ATTRIBUTES})/>",
+    re.DOTALL | re.IGNORECASE,
+)
+_VOID = {
+    *("area", "base", "basefont", "br", "col", "embed", "frame", "hr", "img", "input", "keygen", "link"),
+    *("meta", "param", "source", "track", "wbr"),
+}
 _SPACES = re.compile("  +")
 _SPACE = re.compile(r"[ \t\n\r\f]+")
 _LINE_ENDS = re.compile(r" *\n *")
@@ -61,6 +78,8 @@ def label(data: bytes) -> str:
 
 def put(html: str, out: Paragraphs) -> str:
     """Put out what a page shows and return its title; notes `hidden` and `outside`, in characters."""
+    if _XHTML.match(html[:_HEAD]):
+        html = _XML_PIECE.sub(_as_html, html)
     try:
         page = LexborHTMLParser(html)
     except (SelectolaxError, ValueError):
@@ -74,6 +93,15 @@ def put(html: str, out: Paragraphs) -> str:
     title = page.css_first("head > title")
     first = title.first_child if title is not None else None
     return " ".join((first.text_content or "").split()) if first is not None else ""
+
+
+def _as_html(piece: re.Match[str]) -> str:
+    """Return a piece of XHTML for a parser of HTML, to which `<script/>` takes all that follows."""
+    if piece["data"] is not None:
+        return escape(piece["data"])
+    tag = piece["tag"]
+    is_closed = tag is None or tag.lower() in _VOID
+    return piece[0] if is_closed else f"<{tag}{piece['attributes']}></{tag}>"
 
 
 def _main(page: LexborHTMLParser) -> LexborNode | None:

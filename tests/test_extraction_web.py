@@ -47,6 +47,29 @@ def test_a_page_is_read_in_the_order_in_which_it_is_shown():
     assert (extraction.format, extraction.title, extraction.notes) == ("html", "The loan", [])
 
 
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        '<?xml version="1.0"?>\n<html>',
+        '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN">\n<html>',
+        '<!-- saved --><html lang="en" xmlns="http://www.w3.org/1999/xhtml">',
+    ],
+)
+def test_what_xhtml_closes_at_once_takes_nothing_that_follows(declaration):
+    data = f"""{declaration}<head><title/><script src="a/b>.js" /><style type='text/css'/></head><body>
+        <p>one<br/>two</p><a id="x"/><textarea/><iframe src="x"/><p/><![CDATA[1 < 2 <b/>]]>
+        <!-- <i/> --><script>write("<script/>")</script><p>three</p></body></html>"""
+    text, extraction = read(data.encode(), "a.html")
+    assert text.split("\n\n") == ["one\ntwo", "1 < 2 <b/>", "three"]
+    assert extraction.title == ""
+
+
+@pytest.mark.parametrize("piece", ["<!--", "<![CDATA[", "<script>", "<script ", "<a '\""])
+def test_xhtml_that_is_left_open_takes_no_longer(piece):
+    data = f"<?xml version='1.0'?><html><p>x</p>{piece * (1_500_000 // len(piece))}"
+    assert read(data.encode(), "a.html")[0].startswith("x")
+
+
 def test_hidden_text_is_left_out_and_said():
     body = (
         "<p>seen<span hidden>aaa</span><span style='color:red; DISPLAY : none'>bbb</span>"
