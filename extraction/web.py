@@ -46,14 +46,20 @@ _INVISIBLE = re.compile(
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _LEFT_OUT = {
-    *("head", "script", "style", "noscript", "template", "svg", "iframe", "object", "embed", "canvas"),
-    *("audio", "video", "select", "datalist", "button", "rp", "rt"),
+    *("head", "script", "style", "template", "iframe", "object", "embed", "canvas", "audio", "video"),
+    *("select", "datalist", "button", "rp", "rt"),
+    # Of drawings and formulas what they say of themselves, and do not show.
+    *("title", "desc", "metadata", "defs", "annotation", "annotation-xml"),
 }
+_EMBEDDED = {"iframe": ("src", "srcdoc"), "object": ("data",), "embed": ("src",)}
+_COUNTED = {"img": "images", "math": "formulas"}
+# Fields whose value is nothing that somebody has typed and sees.
+_UNTYPED = {"hidden", "password", "submit", "button", "reset", "image", "file", "color", "range"}
 _BLOCKS = {
     *("address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog"),
     *("div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "hr"),
     *("legend", "li", "main", "nav", "ol", "p", "pre", "search", "section", "summary", "table", "tbody"),
-    *("td", "tfoot", "th", "thead", "tr", "ul", "textarea", *_HEADINGS),
+    *("td", "text", "tfoot", "th", "thead", "tr", "ul", "textarea", *_HEADINGS),
 }
 _LISTS = {"ul", "ol", "menu"}
 _VERBATIM = {"pre", "textarea"}
@@ -120,6 +126,7 @@ class _List:
     group: Hashable
     style: str
     next: int = 1
+    step: int = 1
 
 
 class _Reading:
@@ -162,22 +169,23 @@ class _Reading:
             self._take(node.text_content or "")
             return False
         tag = node.tag or ""
+        if not self._left and _embeds(node):
+            self.notes["embedded"] += 1
         if not node.is_element_node or tag in _LEFT_OUT or _is_permalink(node):
             return False
-        attributes = node.attributes
-        if tag == "img" and not self._left:
-            self.notes["images"] += 1
+        if tag in _COUNTED and not self._left:
+            self.notes[_COUNTED[tag]] += 1
         self._open.append((tag, self._left, len(self._text)))
         if _is_hidden(node):
             self._left = "hidden"
         elif self._left == "outside" and node.mem_id == self._main:
             self._left = ""
-            self._begin(tag, attributes)
+            self._begin(node, tag)
         elif tag == "nav" and not self._left:
             self._flush()
             self._left = "outside"
         elif not self._left:
-            self._begin(tag, attributes)
+            self._begin(node, tag)
         return True
 
     def _leave(self) -> None:
@@ -192,7 +200,8 @@ class _Reading:
         elif text:
             self._text.append(text if self._verbatim else _SPACE.sub(" ", text))
 
-    def _begin(self, tag: str, attributes: dict[str, str | None]) -> None:
+    def _begin(self, node: LexborNode, tag: str) -> None:
+        attributes = node.attributes
         if tag in _BLOCKS or tag in _LISTS:
             self._flush()
         if tag == "br":
@@ -202,11 +211,16 @@ class _Reading:
         elif tag in _LISTS:
             style = _STYLES.get(attributes.get("type") or "", "decimal") if tag == "ol" else ""
             group = self._lists[0].group if self._lists else object()
-            self._lists.append(_List(group, style, integer(attributes.get("start") or "", 1)))
+            first, step = (_count_items(node), -1) if "reversed" in attributes else (1, 1)
+            self._lists.append(_List(group, style, integer(attributes.get("start") or "", first), step))
         elif tag == "li":
             self._mark(attributes.get("value") or "")
-        elif tag == "dt":
+        elif tag in ("dt", "svg"):
             self._term = object()
+        elif tag == "tspan" and "x" in attributes:
+            self._text.append("\n")
+        elif tag == "input":
+            self._text.append(_entered(attributes))
         elif tag == "blockquote":
             self._quotes += 1
         elif tag in _VERBATIM:
@@ -230,7 +244,7 @@ class _Reading:
             self._lists.pop()
         elif tag == "li":
             self._marker = ""
-        elif tag == "dl":
+        elif tag in ("dl", "svg"):
             self._term = None
         elif tag == "blockquote":
             self._quotes -= 1
@@ -247,7 +261,7 @@ class _Reading:
         self._marker = "- "
         if self._lists and (style := self._lists[-1].style):
             here = integer(number, self._lists[-1].next)
-            self._lists[-1].next = here + 1
+            self._lists[-1].next = here + self._lists[-1].step
             self._marker = f"{numeral(here, style)}. "
 
     def _begin_table(self, role: str) -> None:
@@ -292,11 +306,35 @@ def _is_permalink(node: LexborNode) -> bool:
     )
 
 
+def _embeds(node: LexborNode) -> bool:
+    """Whether it shows another file in its place."""
+    names = _EMBEDDED.get(node.tag or "", ())
+    return any(node.attributes.get(name) for name in names) and not _is_hidden(node)
+
+
+def _count_items(node: LexborNode) -> int:
+    count, child = 0, node.first_child
+    while child is not None:
+        count += child.tag == "li"
+        child = child.next
+    return count
+
+
+def _entered(attributes: dict[str, str | None]) -> str:
+    """Return what a field of a form holds."""
+    kind = (attributes.get("type") or "text").lower()
+    if kind in ("checkbox", "radio"):
+        return "☒ " if "checked" in attributes else "☐ "
+    return "" if kind in _UNTYPED else f" {attributes.get('value') or ''} "
+
+
 def _is_hidden(node: LexborNode) -> bool:
     attributes = node.attributes
     style = attributes.get("style")
     return (
         "hidden" in attributes
+        # No script is run here, but in the browser that somebody reads it in.
+        or node.tag == "noscript"
         or (node.tag == "dialog" and "open" not in attributes)
         or (style is not None and _INVISIBLE.search(style) is not None)
     )

@@ -105,10 +105,10 @@ def test_both_a_text_and_a_file_are_refused_and_the_text_kept(client):
 @pytest.mark.parametrize(
     ("name", "data", "sentence"),
     [
-        ("a.txt", b"", "The selected file is empty."),
-        ("a.txt", b"\xef\xbb\xbf", "The selected file is empty."),
-        ("a.txt", b"\xff\xfe \x00", "The selected file is empty."),
-        ("a.md", b" \r\n", "The selected file is empty."),
+        ("a.txt", b"", "The selected file holds no text."),
+        ("a.txt", b"\xef\xbb\xbf", "The selected file holds no text."),
+        ("a.txt", b"\xff\xfe \x00", "The selected file holds no text."),
+        ("a.md", b" \r\n", "The selected file holds no text."),
         ("a.txt", b"text\x00text", "The selected file is not plain text in UTF-8."),
         ("a.txt", "Zwölf".encode("latin-1"), "The selected file is not plain text in UTF-8."),
         ("a.txt", b"\xed\xa0\x80", "The selected file is not plain text in UTF-8."),

@@ -81,6 +81,42 @@ def test_hidden_text_is_left_out_and_said():
     assert extraction.notes == [("hidden", "13")]
 
 
+def test_what_a_browser_shows_only_without_scripts_is_said():
+    assert text_of("<p>a<noscript>b <b>c</b></noscript>") == "a"
+    assert notes_of("<p>a<noscript>b <b>c</b></noscript>") == {"hidden": "2"}
+
+
+def test_the_words_of_a_drawing_are_read():
+    drawing = (
+        "<svg><title>no</title><defs><style>no</style></defs><text>Fire</text>"
+        "<text>One <tspan>line</tspan><tspan x=1>Two</tspan></text>"
+        "<foreignObject><p>Box</p></foreignObject></svg>"
+    )
+    assert text_of(f"<p>a<svg><path/></svg> b</p>{drawing}<p>c</p>").split("\n\n") == [
+        *("a b", "Fire\n  One line\nTwo\n  Box", "c")
+    ]
+
+
+def test_formulas_and_files_within_a_page_are_counted():
+    formula = "<math><mfrac><mn>1</mn><mn>2</mn></mfrac><annotation>x</annotation></math>"
+    frames = "<iframe srcdoc='<p>no'></iframe><iframe hidden src=a></iframe><iframe></iframe><embed src=a>"
+    assert text_of(f"<p>{formula} m</p>{frames}") == "12 m"
+    assert notes_of(f"<p>{formula} m</p>{frames}") == {"formulas": "1", "embedded": "2"}
+
+
+def test_what_is_entered_in_a_form_is_read():
+    body = (
+        "<p>Name <input value='Ann Lee'><p>Born:<input type=DATE value=2001-02-03><input type=hidden value=x>"
+        "<p><input type=checkbox checked>Yes <input type=radio>No<input type=submit value=Send>"
+    )
+    assert text_of(body).split("\n\n") == ["Name Ann Lee", "Born: 2001-02-03", "☒ Yes ☐ No"]
+
+
+def test_a_list_that_counts_down_is_numbered_so():
+    assert text_of("<ol reversed><li>a<li>b<ol><li>c</ol></ol>").split("\n\n") == ["2. a", "1. b", "1. c"]
+    assert text_of("<ol reversed start=9><li>a<li>b</ol>").split("\n\n") == ["9. a", "8. b"]
+
+
 def test_the_main_part_of_a_page_is_read_and_the_rest_counted():
     around = "<header>Shop now</header><nav>Home</nav>{}<footer>Imprint</footer>"
     for main in ("<main>Text</main>", "<div role=main>Text</div>", "<article>Text</article>"):

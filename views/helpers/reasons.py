@@ -16,7 +16,8 @@ ACCEPTED = ".pdf,.docx,.html,.htm,.eml,.csv,.tsv,.txt,.md,.markdown"
 
 SENTENCES = {
     Reason.UNKNOWN: f"The selected file must be a {READABLE} file. Save it as one of these and try again.",
-    Reason.EMPTY: "The selected file is empty. Select another one.",
+    Reason.EMPTY: "The selected file holds no text. "
+    "If it shows some, save it as a PDF file and try again; else select another one.",
     Reason.NOT_TEXT: "The selected file is not plain text in UTF-8. "
     "Save it as UTF-8 text, or as a PDF or DOCX file, and try again.",
     Reason.PASSWORD: "The selected file is password protected. "
