@@ -12,7 +12,8 @@ from extraction.telling import Tell
 
 ROWS = 40  # of a table in one paragraph, so that they can be cited
 SHARED = 600  # characters of a paragraph that short items of one list share
-CELL = 1000  # characters: what is longer in a table was put there to stand side by side
+CELL = 1000  # characters: what is longer in a table may have been put there to stand side by side
+DATA = 3  # rows of several cells: what has so many holds data, whatever is in its cells
 HELD = 20_000  # characters told at a time
 DEEPEST = 8  # steps that an item is indented
 WIDEST, TALLEST = 50, 1000  # columns and rows that one cell may take
@@ -90,22 +91,31 @@ class Paragraphs:
 class Grid:
     """A table while it is read: told as rows, or as paragraphs if it only arranges them on a page.
 
-    It does so if it holds a heading, a long text, another table, or nowhere two cells side by side.
+    It does so if it holds another table, a heading that heads no row or column, or nowhere two cells side by
+    side; and if it holds any heading or a long text and has few rows. Where rows are lost so, the note
+    `tables` says it, but not of what `is_layout` by its own word.
     """
 
-    def __init__(self, out: Paragraphs) -> None:
+    def __init__(self, out: Paragraphs, *, is_layout: bool = False) -> None:
         self._out = out
+        self._is_layout = is_layout
         self._rows: list[list[list[Block]]] = []
         self._below: dict[int, int] = {}
         self._cell: list[Block] = []
         self._size = 0
-        self._is_dissolved = False
+        self._is_filled = False  # the cell
+        self._is_first = True  # the cell, in its row or column
+        self._in_row = 0  # cells that are filled
+        self._full_rows = 0  # with two of them or more
+        self._is_odd = False
+        self._is_dissolved = is_layout
 
     def row(self) -> None:
         """Begin a row."""
         if self._rows:
             self._fill(self._rows[-1])
         self._rows.append([])
+        self._in_row = 0
 
     def cell(self, columns: int = 1, rows: int = 1) -> None:
         """Begin a cell that takes so many columns and rows, of which its text stands in the first."""
@@ -113,7 +123,8 @@ class Grid:
             self.row()
         row = self._rows[-1]
         self._fill(row)
-        self._cell, self._size = [], 0
+        self._cell, self._size, self._is_filled = [], 0, False
+        self._is_first = not row or len(self._rows) == 1
         for column in range(len(row), len(row) + max(1, min(columns, WIDEST))):
             if rows > 1:
                 self._below[column] = min(rows, TALLEST) - 1
@@ -122,16 +133,30 @@ class Grid:
 
     def add(self, text: str, level: int = 0, group: Hashable = None, depth: int = 0) -> None:
         """Add a paragraph to the cell; what comes before the first cell stands before the table."""
-        self._size += len(text)
-        if level or self._size > CELL:
-            self.dissolve()
+        if self._rows:
+            self._count(text, is_heading=level > 0)
         if self._is_dissolved or not self._rows:
             self._out.add(text, level, group, depth)
-        else:
+        elif text and not text.isspace():
             self._cell.append(Block(text, level, group, depth))
+
+    def _count(self, text: str, *, is_heading: bool) -> None:
+        if not self._is_filled:
+            self._is_filled = True
+            self._in_row += 1
+            self._full_rows += self._in_row == 2
+        if not text or text.isspace():
+            return
+        self._size += len(text)
+        self._is_odd = self._is_odd or is_heading or self._size > CELL
+        heads_text = bool(self._cell) and bool(self._cell[-1].level) != is_heading
+        if heads_text or (is_heading and not self._is_first):
+            self.dissolve()
 
     def dissolve(self) -> None:
         """Tell what there is, and all that follows, as paragraphs."""
+        if self._is_dissolved:
+            return
         for row in self._rows:
             for cell in row:
                 for block in cell:
@@ -141,9 +166,11 @@ class Grid:
 
     def end(self) -> None:
         """Tell the table."""
-        if all(sum(map(bool, row)) < 2 for row in self._rows):
+        if self._full_rows < (DATA if self._is_odd else 1):
             self.dissolve()
-        if not self._is_dissolved:
+        if self._is_dissolved:
+            self._out.notes["tables"] += self._full_rows > 1 and not self._is_layout
+        else:
             rows = [[" ".join(block.text for block in cell) for cell in row] for row in self._rows]
             self._out.table(rows, max(map(len, rows)))
 

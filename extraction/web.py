@@ -267,9 +267,7 @@ class _Reading:
     def _begin_table(self, role: str) -> None:
         if self._grids:
             self._grids[-1].dissolve()
-        self._grids.append(Grid(self._out))
-        if role in ("presentation", "none"):
-            self._grids[-1].dissolve()
+        self._grids.append(Grid(self._out, is_layout=role in ("presentation", "none")))
 
     def _flush(self) -> None:
         """Put out the text so far as a paragraph of what it stands in."""

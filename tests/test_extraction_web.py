@@ -151,6 +151,35 @@ def test_a_table_that_arranges_a_page_is_read_as_text():
 
 
 @pytest.mark.parametrize(
+    ("risk", "fire", "flood"),
+    [
+        ("<h3>Risk</h3>", "Fire", "Flood"),
+        ("Risk", "<h3>Fire</h3>", "<h3>Flood</h3>"),
+        ("<p>Risk", "Fire", f"<p>Flood<p>{'x' * 1001}"),
+    ],
+    ids=["headed columns", "headed rows", "long"],
+)
+def test_a_table_of_data_keeps_its_rows_whatever_is_in_its_cells(risk, fire, flood):
+    body = (
+        f"<table><tr><th>{risk}<th>Level<th>Owner<tr><td>{fire}<td><td>Ann<tr><td>{flood}<td>Bob<td></table>"
+    )
+    text, extraction = read(page(body), "a.html")
+    first, _, *rows = text.replace(f" {'x' * 1001}", "").split("\n")
+    assert [first, *rows] == ["| Risk | Level | Owner |", "| Fire |  | Ann |", "| Flood | Bob |  |"]
+    assert extraction.notes == []
+
+
+@pytest.mark.parametrize(
+    "cell", ["<table><tr><td>x</table>", "<h3>x</h3>y", "<h3>x</h3>", "x" * 1001], ids=lambda cell: cell[:9]
+)
+def test_a_table_that_loses_its_rows_is_said(cell):
+    body = f"<table role={{}}><tr><th>Risk<th>Level<tr><td>Fire<td>low {cell}</table>"
+    assert text_of(body).startswith("Risk\n\nLevel\n\nFire\n\n")
+    assert notes_of(body.format("table")) == {"tables": "1"}
+    assert notes_of(body.format("none")) == {}
+
+
+@pytest.mark.parametrize(
     ("head", "encoding"),
     [
         ("", "utf-8"),

@@ -60,6 +60,7 @@ UNREAD = {
     "comments": "Comments are not read: {}.",
     "changes": "Tracked changes: {}. They are read as if all were accepted.",
     "formulas": "Formulas: {}. Of them letters and figures are read, without powers and fractions.",
+    "tables": "Tables that are read cell by cell, without their rows and columns: {}.",
     "embedded": "Embedded files are not read: {}.",
     "hidden": "Hidden text is not read: {} characters.",
     "outside": "Menus and what else stands around the text are not read: {} characters.",
