@@ -108,6 +108,20 @@ class Style:
         return min(6, 1 + sum(size < larger * 0.95 for larger in self.headings))
 
 
+def downwards(lines: Iterable[Line]) -> list[Line]:
+    """Return lines with those turned round that were written, one above the other, from the lowest up."""
+    ordered: list[Line] = []
+    block: list[Line] = []
+    for line in lines:
+        if block:
+            step = (line.y - block[-1].y) / line.size
+            if not 0.8 < step < 2 or abs(line.left - block[-1].left) > line.size * 0.1:
+                ordered += reversed(block)
+                block = []
+        block.append(line)
+    return [*ordered, *reversed(block)]
+
+
 def find_margins(lines: list[Line]) -> None:
     """Find how far each line's column goes, from the lines that begin where it does."""
     column: list[Line] = []

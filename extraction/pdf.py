@@ -5,6 +5,7 @@ from __future__ import annotations
 import encodings.utf_16_le  # noqa: F401  # Python would load it when it first decodes, and then can open nothing
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator
 from ctypes import c_double, c_ushort
 from itertools import pairwise
@@ -15,7 +16,7 @@ from typing import Any
 import pypdfium2_raw as pdfium  # type: ignore[import-untyped]
 
 from extraction import Reason, Unreadable
-from extraction.layout import CELL, GAP, Line, Style, compose
+from extraction.layout import CELL, GAP, Line, Style, compose, downwards
 from extraction.limits import MAX_CHARACTERS
 from extraction.telling import Tell
 
@@ -23,6 +24,8 @@ from extraction.telling import Tell
 _FORM_INFO = pdfium.FPDF_FORMFILLINFO(version=2)
 # So many pages tell what is usual in a document.
 SAMPLES = 12
+# So many letters tell how a page lies.
+TURN_SAMPLES = 50
 # A line this wide, in em a character, may have gaps as wide as those between the cells of a table.
 WIDE = 0.5
 # So wide at most is the gap after a bullet or an item's number.
@@ -97,7 +100,7 @@ class _Page:
             text = pdfium.FPDFText_LoadPage(page)
         self.is_damaged = not text
         if text:
-            self.lines = list(_Text(text).lines())
+            self.lines = downwards(_Text(text).lines())
             pdfium.FPDFText_ClosePage(text)
         if page:
             self._read_annotations(page, form)
@@ -121,11 +124,13 @@ class _Page:
 
 
 def _turns(text: Any) -> int:
-    """Return by how many quarters a page would have to be turned for its text to stand upright."""
+    """Return by how many quarters a page would have to be turned for most of its text to stand upright."""
     matrix, count = pdfium.FS_MATRIX(), pdfium.FPDFText_CountChars(text)
-    written = (at for at in range(count // 2, count) if not pdfium.FPDFText_IsGenerated(text, at))
-    pdfium.FPDFText_GetMatrix(text, next(written, 0), matrix)
-    return round(atan2(matrix.b, matrix.a) / (pi / 2)) % 4
+    turns: Counter[int] = Counter()
+    for at in range(0, count, -(-count // TURN_SAMPLES) or 1):
+        if not pdfium.FPDFText_IsGenerated(text, at) and pdfium.FPDFText_GetMatrix(text, at, matrix):
+            turns[round(atan2(matrix.b, matrix.a) / (pi / 2)) % 4] += 1
+    return max(turns, key=turns.__getitem__, default=0)
 
 
 class _Text:

@@ -172,6 +172,18 @@ def test_a_page_that_lies_on_its_side_is_read_like_any_other(shown):
     assert texts(file.data) == [f"{' '.join(lines[:3])}\n\n{lines[4]}"]
 
 
+@pytest.mark.parametrize(("across", "step"), [(1, 14), (-1, -14)], ids=["upwards", "downwards"])
+def test_what_is_turned_on_an_upright_page_leaves_the_rest_as_it_is(across, step):
+    turned = b"".join(
+        b"BT /F1 11 Tf 0 %d %d 0 %d 300 Tm (Row %d on its side) Tj ET\n"
+        % (across, -across, 400 + step * row, row)
+        for row in (1, 2, 3)
+    )
+    page = text(block("It begins", f"with {WORDS}."), turned, block("Then it ends", "for good.", y=200))
+    rows = "Row 1 on its side Row 2 on its side Row 3 on its side"
+    assert " ".join(page.split()) == f"It begins with {WORDS}. {rows} Then it ends for good."
+
+
 # Letters
 
 
