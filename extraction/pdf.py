@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from ctypes import c_double, c_ushort
-from itertools import pairwise
+from itertools import chain, groupby, pairwise
 from math import atan2, hypot, pi
 from operator import itemgetter
 from typing import Any
@@ -18,6 +18,7 @@ import pypdfium2_raw as pdfium  # type: ignore[import-untyped]
 from extraction import Reason, Unreadable
 from extraction.layout import CELL, GAP, Line, Style, compose, downwards
 from extraction.limits import MAX_CHARACTERS
+from extraction.paragraphs import lowered, raised
 from extraction.telling import Tell
 
 # PDFium keeps a pointer to it.
@@ -34,6 +35,10 @@ MARKER_GAP = 3.0
 _HYPHENS = ("\x02", "\ufffe")
 _LINE = re.compile("\\s*([^\r\n\x02\ufffe]+)(\r\n|[\r\n\x02\ufffe]|$)")
 _WORD = re.compile(r"\S+")
+# A word with figures, and the end of the line before if it begins one.
+_FIGURED = re.compile(r"(?:(?<=\S)\r\n)?[^\s0-9]{,30}[0-9]\S*")
+_FIGURES = re.compile(r"[+−-]?[0-9]+")
+_SHIFTED = re.compile("[\0\\s⁰¹²³⁴-ⁿ₀-₎]")
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _LEFT_TO_RIGHT = re.compile("[A-Za-z]")
 # What runs from left to right within a word that does not.
@@ -151,6 +156,7 @@ class _Text:
         self._is_all = count == written
         # The direction in which the line at hand runs.
         self._cos, self._sin = 1.0, 0.0
+        self._text = _FIGURED.sub(self._with_shifts, self._text)
 
     def lines(self) -> Iterator[Line]:
         """Yield the lines, from the first to the last that was written."""
@@ -165,8 +171,9 @@ class _Text:
 
     def _line(self, start: int, end: int, *, is_broken: bool) -> Line:
         text = self._text[start:end]
-        middle = next(at for at in range(start + (end - start) // 2, end) if not self._text[at].isspace())
-        y, size = self._measure(middle)
+        middle = start + (end - start) // 2
+        places = chain(range(middle, end), range(start, middle))
+        y, size = self._measure(next((at for at in places if not _SHIFTED.match(self._text[at])), start))
         left, right = self._span(start, end - 1)
         right_to_left = len(_RIGHT_TO_LEFT.findall(text))
         is_turned = right_to_left > len(_LEFT_TO_RIGHT.findall(text))
@@ -179,6 +186,39 @@ class _Text:
         if is_turned:
             left, right = -right, -left
         return Line(_clean(text), left, right, y, size, is_broken)
+
+    def _with_shifts(self, word: re.Match[str]) -> str:
+        """Return a word, with what stands above or below its line in letters that do: 10² is not 102."""
+        start, end = word.span()
+        letters = word[0].lstrip()
+        first = end - len(letters)
+        # PDFium begins a line with what stands high enough.
+        is_cut = first > start and self._touch(start - 1, first)
+        height = self._origin(start - 1 if is_cut else first)[1]
+        ends = (found.end() - 1 for found in _FIGURES.finditer(letters))
+        if all(abs(self._origin(first + at)[1] - height) < 0.1 for at in ends):
+            return word[0]
+        measures = [self._measure(at) for at in range(first, end)]
+        if is_cut:
+            measures.insert(0, self._measure(start - 1))
+        y, size = max(measures, key=itemgetter(1))
+        shifts = [
+            0.45 < its_size / size < 0.9
+            and (size * 0.15 < its_y - y < size) - (size * 0.08 < y - its_y < size)
+            for its_y, its_size in measures[is_cut:]
+        ]
+        text = word[0][: -len(letters)]
+        if is_cut and shifts[0] > 0:
+            text = "\0" * len(text)
+        for shift, group in groupby(zip(letters, shifts, strict=True), key=itemgetter(1)):
+            part = "".join(letter for letter, _ in group)
+            text += _shifted(part, raised if shift > 0 else lowered) if shift else part
+        return text
+
+    def _touch(self, before: int, after: int) -> bool:
+        """Return whether a character begins where another ends, along that one's line."""
+        _, size = self._measure(before)
+        return abs(self._span(after, after)[0] - self._span(before, before)[1]) < size * 0.3
 
     def _words(self, start: int, end: int, size: float, turned: re.Pattern[str]) -> Iterator[str]:
         """Yield a line's words and what is between them: a space, or the gap between two cells.
@@ -242,6 +282,11 @@ class _Text:
         """Return PDFium's number of a character: it counts those, too, for which it has no letter."""
         index: int = at if self._is_all else pdfium.FPDFText_GetCharIndexFromTextIndex(self._page, at)
         return index
+
+
+def _shifted(text: str, into: Callable[[str], str]) -> str:
+    """Return what stands off its line in letters that do, or at least its figures."""
+    return _FIGURES.sub(lambda found: into(found[0]), into(text))
 
 
 def _turned(letters: str) -> str:

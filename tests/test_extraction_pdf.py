@@ -147,7 +147,27 @@ def test_a_clause_is_a_paragraph_even_where_nothing_parts_it_from_the_last():
 
 def test_a_raised_number_does_not_end_its_line():
     page = line("The goods are sound") + line("1", x=170.5, y=774.5, size=6) + line(", and whole.", x=173.5)
-    assert text(page) == "The goods are sound1, and whole."
+    assert text(page) == "The goods are sound¹, and whole."
+
+
+@pytest.mark.parametrize("turned", [b"1 0 0 1", b"0 1 -1 0"], ids=["upright", "on its side"])
+def test_figures_above_and_below_the_line_are_told_from_those_on_it(turned):
+    pieces = ["It is 10", (5, "-6"), " m", (4, "2"), " of H", (-2, "2"), "O, 2", (3, "k+1"), ", 2", (4, "nd")]
+    pieces += [", 4", (0, "4"), " and m", (5, "3")]
+    shown = [
+        b"%d Ts /F1 %d Tf (%s) Tj\n" % (rise, size, words.encode())
+        for piece in pieces
+        for rise, size, words in [(0, 11, piece) if isinstance(piece, str) else (piece[0], 7, piece[1])]
+    ]
+    page = text(b"BT %s 300 300 Tm\n%s ET\n" % (turned, b"".join(shown)))
+    assert page == "It is 10⁻⁶ m² of H₂O, 2k⁺¹, 2nd, 44 and m³"
+
+
+def test_a_figure_so_high_that_it_seems_a_line_stays_in_its_own():
+    assert (
+        text(b"BT /F1 11 Tf 72 700 Td (m) Tj 5 Ts /F1 7 Tf (2) Tj 0 Ts /F1 11 Tf ( are let) Tj ET")
+        == "m² are let"
+    )
 
 
 def test_columns_are_read_one_after_the_other_and_a_sentence_goes_on_in_the_next():
