@@ -100,10 +100,27 @@ def test_lines_that_were_meant_stay_lines():
 
 @pytest.mark.parametrize(
     ("end", "start", "joined"),
-    [("deliv-", "eries of goods", "deliveries of"), ("Anglo-", "American goods", "Anglo-American goods")],
+    [
+        ("deliv-", "eries of goods", "deliveries of"),
+        ("Anglo-", "American goods", "Anglo-American goods"),
+        ("long-", "term goods", "long-term goods"),
+        ("OP-", "TIONAL goods", "OPTIONAL goods"),
+        ("Ein-", "und Ausgang", "Ein- und Ausgang"),
+        ("at https://shop.example/deliv-", "eries and", "at https://shop.example/deliv-eries and"),
+        ("Covid-", "19 goods", "Covid-19 goods"),
+    ],
 )
 def test_a_word_that_was_parted_is_put_together(end, start, joined):
-    assert f"weeks {joined}" in text(block(f"{WORDS} {end}", f"{start} are {WORDS[:40]}", "late."))
+    page = block(f"{WORDS} {end}", f"{start} are {WORDS[:40]}", "late.")
+    first, _ = texts(Pdf(page, line("A long-term loan of OPTIONAL size.")).data)
+    assert f"weeks {joined}" in first
+
+
+def test_a_word_that_goes_on_nowhere_in_sight_keeps_its_hyphen():
+    first = block(f"{WORDS} and be", f"{WORDS} of deliv-") + line("1 See the act.", y=90, size=8)
+    assert text(first).endswith("of deliv-\n\n1 See the act.")
+    codes = [(letter, 100 + 6 * place) for place, letter in enumerate("goods deliv\u2010")]
+    assert texts(pdf_files.written(codes)) == ["goods deliv-"]
 
 
 def test_headings_are_known_by_their_size():
