@@ -99,37 +99,60 @@ class _Document:
         return self._package.xml(names[0]) if names else None
 
     def _blocks(self, parent: etree._Element) -> None:
+        joined: list[str] = []
         for element in _unwrapped(parent):
             name = local(element)
-            if name == "p" and len(element):
-                self._paragraph(element)
+            if name == "p" and (joined or len(element)):
+                self._paragraph(element, joined)
             elif name == "tbl":
+                self._end(joined)
                 self._table(element)
             elif name in ("altChunk", "subDoc"):
                 self._out.notes["embedded"] += 1
+        self._end(joined)
 
-    def _paragraph(self, element: etree._Element) -> None:
+    def _end(self, joined: list[str]) -> None:
+        """Put out what was to be joined to a paragraph, where none comes."""
+        if text := "".join(joined).strip():
+            self._place.add(text)
+            if self._place is self._out:
+                self._tell_notes()
+        joined.clear()
+
+    def _paragraph(self, element: etree._Element, joined: list[str]) -> None:
+        """Put out a paragraph, after what those before it left in `joined`, or join it to the next."""
         properties = child(element, "pPr")
+        mark = child(properties, "rPr")
         style = self._styles.of(properties)
-        label = self._numbering.label(style.number, style.depth)
         text, boxes = self._line(element), self._boxes
         if style.is_hidden:
-            self._out.notes["hidden"] += len(text)
+            self._out.notes["hidden"] += len(text.strip())
             text = ""
+        joined.append(text)
+        if is_deleted := child(mark, "del") is not None or child(mark, "moveFrom") is not None:
+            self._out.notes["changes"] += local(element[-1]) not in _DELETED
+        else:
+            text = "".join(joined).strip()
+            joined.clear()
+            is_unseen = not text and (style.is_hidden or self._styles.hides(mark))
+            self._put(text, style, is_counted=not is_unseen)
+        for box in boxes:
+            self._blocks(box)
+        if self._place is self._out and not is_deleted:
+            self._tell_notes()
+
+    def _put(self, text: str, style: Style, *, is_counted: bool) -> None:
+        label = self._numbering.label(style.number, style.depth) if is_counted else ""
         if text and label:
             text = f"{label} {text}"
         is_bullet = label == "-" and not style.level
         self._place.add(text, style.level, style.number if is_bullet else None, style.depth)
-        for box in boxes:
-            self._blocks(box)
-        if self._place is self._out:
-            self._tell_notes()
 
     def _line(self, element: etree._Element) -> str:
         """Return the text of a paragraph; its text boxes are then in `_boxes`."""
         self._text, self._boxes, self._fields = [], [], []
         self._inline(element)
-        return "".join(self._text).strip()
+        return "".join(self._text)
 
     def _tell_notes(self) -> None:
         for note in self._following:
@@ -260,7 +283,7 @@ class _Document:
 
     def _lines(self, root: etree._Element) -> Iterator[str]:
         for element in root.iter():
-            if local(element) == "p" and (line := self._line(element)):
+            if local(element) == "p" and (line := self._line(element).strip()):
                 yield line
 
 
@@ -278,8 +301,8 @@ class _Styles:
         style = self._named(value(properties, "pStyle"))
         return style if properties is None else self._over(style, properties)
 
-    def hides(self, properties: etree._Element) -> bool:
-        """Return whether a run with these properties is not shown."""
+    def hides(self, properties: etree._Element | None) -> bool:
+        """Return whether what has these properties, a run or a paragraph's mark, is not shown."""
         if child(properties, "vanish") is not None:
             return is_on(properties, "vanish")
         return self._named(value(properties, "rStyle")).is_hidden

@@ -212,6 +212,38 @@ def test_tracked_changes_are_read_as_accepted_and_counted():
     assert extraction.notes == [("changes", "3")]
 
 
+def test_a_paragraph_that_was_deleted_or_is_hidden_counts_for_no_number():
+    listed, hidden = '<w:numPr><w:ilvl w:val="0"/><w:numId w:val="1"/></w:numPr>', "<w:vanish/>"
+    gone = "<w:del><w:r><w:delText>Gone</w:delText></w:r></w:del>"
+    styles = '<w:style w:styleId="Unseen"><w:name w:val="Unseen"/><w:rPr><w:vanish/></w:rPr></w:style>'
+    body = (
+        numbered("Scope", 1)
+        + f"<w:p><w:pPr>{listed}<w:rPr><w:del/></w:rPr></w:pPr>{gone}</w:p>"
+        + f"<w:p><w:pPr>{listed}<w:rPr>{hidden}</w:rPr></w:pPr>{run('secret', hidden)}</w:p>"
+        + paragraph("unseen", f'<w:pStyle w:val="Unseen"/>{listed}')
+        + numbered("Payment (see § 2)", 1)
+        + f"<w:p><w:pPr>{listed}</w:pPr>{gone}</w:p>"
+        + numbered("Law", 1)
+    )
+    text, extraction = read(word(body, {"numbering": NUMBERS, "styles": styles}), "a.docx")
+    assert text == "§ 1 Scope\n\n§ 2 Payment (see § 2)\n\n§ 4 Law"
+    assert extraction.notes == [("changes", "2"), ("hidden", "12")]
+
+
+def test_what_a_deleted_mark_has_parted_is_one_paragraph():
+    mark = "<w:rPr><w:del/></w:rPr>"
+    body = paragraph("It is paid", mark) + numbered(" in full,", 3) + paragraph("at once", mark)
+    note = f'<w:footnote w:id="7">{paragraph("Small print.")}</w:footnote>'
+    end = f"<w:p><w:pPr>{mark}</w:pPr>{run('End')}<w:r><w:footnoteReference w:id='7'/></w:r></w:p>"
+    body += table([paragraph("a"), paragraph("b")]) + table([paragraph("c"), "<w:p/>"]) + end
+    text, extraction = read(word(body, {"numbering": NUMBERS, "footnotes": note}), "a.docx")
+    assert text.split("\n\n") == [
+        *("I. It is paid in full,", "at once", "| a | b |\n| --- | --- |", "c"),
+        *("End[^1]", "[^1]: Small print."),
+    ]
+    assert extraction.notes == [("changes", "3")]
+
+
 def test_what_wraps_a_text_does_not_hide_it():
     box = f"<w:txbxContent>{paragraph('in a box')}</w:txbxContent>"
     body = (
