@@ -18,6 +18,7 @@ from extraction.numbering import Numbering
 from extraction.numerals import integer, numeral
 from extraction.packing import Package, attribute, child, is_on, local, named, value
 from extraction.paragraphs import Grid, Paragraphs, lowered, raised
+from extraction.signs import FONTS, sign
 from extraction.telling import Tell
 
 _HEADING = re.compile(r"(?:heading ([1-9])|title)", re.IGNORECASE)
@@ -28,18 +29,8 @@ _INSERTED = {"ins", "moveTo"}
 _UNSEEN = {"pPr", "rPr", "sdtPr", "sdtEndPr", "customXmlPr", "smartTagPr", "Fallback"}
 _DRAWINGS = {"drawing", "pict", "object"}
 _SIGNS = {"tab": "\t", "ptab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "‑"}
-# Of the fonts that are pictures, those that forms are ticked with, in letters that say it in any font.
-_WINGDINGS = {
-    0x6F: "☐",
-    0x71: "☐",
-    0x72: "☐",
-    0xA8: "☐",
-    0x78: "☒",
-    0xFD: "☒",
-    0xFE: "☑",
-    0xFC: "✓",
-    0xFB: "✗",
-}
+# Where fonts that are pictures have their letters.
+_PRIVATE = re.compile("[\uf020-\uf0ff]")
 _BULLET = "•"
 
 
@@ -213,7 +204,7 @@ class _Document:
             text = ""
         elif (shift := value(properties, "vertAlign")) and "[^" not in text:
             text = {"superscript": raised, "subscript": lowered}.get(shift, str)(text)
-        elif is_on(properties, "strike") and text.strip():
+        elif (is_on(properties, "strike") or is_on(properties, "dstrike")) and text.strip():
             text = f"~~{text}~~"
         self._text[start:] = [text]
 
@@ -230,30 +221,60 @@ class _Document:
             elif not all(self._fields):
                 continue
             elif name == "t":
-                self._text.append(element.text or "")
+                self._text.append(self._letters(element.text or "", run))
             elif name in _SIGNS:
                 self._text.append(_SIGNS[name])
             elif name == "sym":
-                self._text.append(_sign(element))
+                self._text.append(self._sign(element))
             elif name in ("footnoteReference", "endnoteReference"):
                 self._refer(name.removesuffix("Reference"), attribute(element, "id"))
             elif name == "ruby" and (base := child(element, "rubyBase")) is not None:
                 self._inline(base)
+
+    def _letters(self, text: str, run: etree._Element) -> str:
+        if not _PRIVATE.search(text):
+            return text
+        fonts = child(child(run, "rPr"), "rFonts")
+        font = "" if fonts is None else attribute(fonts, "ascii") or attribute(fonts, "hAnsi")
+        return _PRIVATE.sub(lambda found: self._letter(ord(found[0]), font), text)
+
+    def _sign(self, element: etree._Element) -> str:
+        """Return a letter of a font that is named beside it."""
+        font = attribute(element, "font")
+        try:
+            code = int(attribute(element, "char")[:8], 16)
+        except ValueError:
+            return ""
+        if 0xF000 <= code <= 0xF0FF or font.lower() in FONTS:
+            return self._letter(code, font)
+        return chr(code) if 0 <= code < 0x110000 else ""
+
+    def _letter(self, code: int, font: str) -> str:
+        """Return what a letter of a font that is pictures says, or a bullet, and count it."""
+        letter = sign(code, font)
+        self._out.notes["signs"] += not letter
+        return letter or _BULLET
 
     def _field(self, element: etree._Element) -> None:
         """Follow a field, whose code stands before `separate` and what it shows after it."""
         kind = attribute(element, "fldCharType")
         if kind == "begin":
             self._fields.append(False)
-            if (box := child(child(element, "ffData"), "checkBox")) is not None:
+            data = child(element, "ffData")
+            if (box := child(data, "checkBox")) is not None:
                 is_ticked = is_on(box, "checked" if child(box, "checked") is not None else "default")
                 self._text.append("☒" if is_ticked else "☐")
+            elif (choices := child(data, "ddList")) is not None:
+                chosen = integer(value(choices, "result") or value(choices, "default"))
+                entries = [attribute(entry, "val") for entry in named(choices, "listEntry")]
+                self._text += entries[chosen : chosen + 1]
         elif self._fields and kind == "separate":
             self._fields[-1] = True
         elif self._fields:
             self._fields.pop()
 
     def _drawing(self, parent: etree._Element) -> None:
+        images = self._out.notes["images"]
         for element in parent:
             name = local(element)
             if name == "txbxContent":
@@ -261,6 +282,10 @@ class _Document:
             elif name != "Fallback" or child(parent, "Choice") is None:
                 self._out.notes["images"] += name in ("pic", "imagedata", "chart", "relIds")
                 self._drawing(element)
+        if child(parent, "OLEObject") is not None:
+            self._out.notes["embedded"] += 1
+            # The picture shows what is embedded.
+            self._out.notes["images"] = images
 
     def _refer(self, kind: str, name: str) -> None:
         if text := self._notes[kind].get(name):
@@ -349,14 +374,3 @@ def _unwrapped(parent: etree._Element) -> Iterator[etree._Element]:
             yield from _unwrapped(element)
         elif name not in _DELETED and name not in _UNSEEN:
             yield element
-
-
-def _sign(element: etree._Element) -> str:
-    """Return a letter of a font that is named beside it."""
-    try:
-        code = int(attribute(element, "char")[:8], 16)
-    except ValueError:
-        return ""
-    if 0xF000 <= code <= 0xF0FF or "dings" in attribute(element, "font").lower():
-        return _WINGDINGS.get(code & 0xFF, _BULLET)
-    return chr(code) if code < 0x110000 else ""

@@ -287,9 +287,32 @@ def test_fields_show_their_result_and_ticked_boxes_are_seen():
         f'<w:p>{ticked}<w:r><w:fldChar w:fldCharType="end"/></w:r>{run(" agreed")}</w:p>'
         f'<w:p><w:r><w:sym w:font="Wingdings" w:char="F0A8"/></w:r>{run(" refused")}</w:p>'
         f"<w:p>{run('one')}<w:r><w:tab/><w:t>two</w:t><w:br/><w:t>three</w:t></w:r>"
-        f"{run('old', '<w:strike/>')}</w:p>"
+        f"{run('old', '<w:strike/>')}{run('er', '<w:dstrike/>')}</w:p>"
     )
-    assert text_of(body) == "the result and on\n\n☒ agreed\n\n☐ refused\n\none\ttwo\nthree~~old~~"
+    assert text_of(body) == "the result and on\n\n☒ agreed\n\n☐ refused\n\none\ttwo\nthree~~old~~~~er~~"
+
+
+@pytest.mark.parametrize(("result", "shown"), [('<w:result w:val="1"/>', "Closed"), ("", "Open")])
+def test_what_was_chosen_from_a_list_is_read(result, shown):
+    entries = '<w:listEntry w:val="Open"/><w:listEntry w:val="Closed"/>'
+    box = f"<w:ffData><w:ddList>{result}{entries}</w:ddList></w:ffData>"
+    chosen = f'<w:r><w:fldChar w:fldCharType="begin">{box}</w:fldChar></w:r>'
+    body = f'<w:p>{run("Status: ")}{chosen}<w:r><w:fldChar w:fldCharType="end"/></w:r>{run(".")}</w:p>'
+    assert text_of(body) == f"Status: {shown}."
+
+
+def test_letters_of_fonts_that_are_pictures_say_what_they_show_or_are_counted():
+    sign = '<w:r><w:sym w:font="{}" w:char="{}"/></w:r>'.format
+    alpha, times = "\uf061", "\uf0b4"
+    greek = '<w:rFonts w:ascii="Symbol" w:hAnsi="Symbol"/>'
+    body = (
+        f"<w:p>{sign('Symbol', 'F0B3')}{run(' 5 ')}{sign('Symbol', 'F06D')}{run(' at 3 ')}"
+        f"{run(alpha + times, greek)}{sign('Wingdings', 'F0E0')}</w:p>"
+        f"<w:p>{sign('Webdings', 'F061')}{run(alpha)}{sign('Symbol', 'F0E6')}</w:p>"
+    )
+    text, extraction = read(word(body), "a.docx")
+    assert text == "≥ 5 µ at 3 α×→\n\n•••"
+    assert extraction.notes == [("signs", "3")]
 
 
 def test_hidden_text_is_left_out_and_said():
@@ -318,7 +341,9 @@ def test_a_document_with_macros_or_a_lost_part_is_read():
 
 
 def test_what_is_embedded_is_counted_and_not_read():
-    assert notes_of(paragraph("a") + "<w:altChunk/>") == [("embedded", "1")]
+    shown = '<v:shape><v:imagedata/></v:shape><o:OLEObject xmlns:o="urn:o" Type="Embed"/>'
+    sheet = f"<w:p><w:r><w:object>{shown}</w:object></w:r></w:p>"
+    assert notes_of(paragraph("a") + "<w:altChunk/>" + sheet) == [("embedded", "2")]
 
 
 def test_tag_characters_are_told():

@@ -62,6 +62,7 @@ UNREAD = {
     "embedded": "Embedded files are not read: {}.",
     "hidden": "Hidden text is not read: {} characters.",
     "outside": "Menus and what else stands around the text are not read: {} characters.",
+    "signs": "Signs that only their font explains: {}. They are read as •.",
     "damaged": "Pages that are damaged and were not read: {}.",
     "tags": "Invisible characters, which can hide instructions: {}. Look at the text before you rely on it.",
 }
