@@ -66,6 +66,8 @@ def read(data: bytes, tell: Tell) -> None:
     if title := _title(document):
         tell.title(title)
     _tell_pages(document, count, tell)
+    if pdfium.FPDF_GetFormType(document) == pdfium.FORMTYPE_XFA_FULL:
+        tell.note("form", "1")
     if names := list(_attachments(document)):
         tell.note("attachments", ", ".join(names))
 
@@ -316,6 +318,12 @@ def _field(form: Any, annotation: Any) -> str:
     if kind in (pdfium.FPDF_FORMFIELD_CHECKBOX, pdfium.FPDF_FORMFIELD_RADIOBUTTON):
         value = _string(pdfium.FPDFAnnot_GetFormFieldExportValue, form, annotation)
         value = value if pdfium.FPDFAnnot_IsChecked(form, annotation) else ""
+    elif kind in (pdfium.FPDF_FORMFIELD_COMBOBOX, pdfium.FPDF_FORMFIELD_LISTBOX):
+        options = range(pdfium.FPDFAnnot_GetOptionCount(form, annotation))
+        chosen = (at for at in options if pdfium.FPDFAnnot_IsOptionSelected(form, annotation, at))
+        value = ", ".join(_string(pdfium.FPDFAnnot_GetOptionLabel, form, annotation, at) for at in chosen)
+        # What was typed is none of them.
+        value = value or _string(pdfium.FPDFAnnot_GetFormFieldValue, form, annotation)
     elif kind != pdfium.FPDF_FORMFIELD_PUSHBUTTON:
         value = _string(pdfium.FPDFAnnot_GetFormFieldValue, form, annotation)
     else:

@@ -271,6 +271,21 @@ def test_what_fills_a_form_is_read():
     ]
 
 
+def test_what_was_chosen_in_a_form_is_read_in_the_words_that_were_offered():
+    offered = b"/FT /Ch /Opt [[(FR) (France)] [(DE) (Germany)] [(IT) (Italy)]] "
+    one, many = offered + b"/Ff 131072 /V (FR)", offered + b"/Ff 2097152 /V [(FR) (IT)]"
+    (page,) = texts(
+        pdf_files.form(Country=one, Visited=many, Typed=offered + b"/Ff 393216 /V (Spain)", None_=offered)
+    )
+    assert page.split("\n\n")[1:] == ["Country: France", "Visited: France, Italy", "Typed: Spain"]
+
+
+def test_a_form_that_only_other_programs_draw_is_told():
+    extraction = Extraction(pdf_files.form(b"/NeedsRendering true", b"/XFA (x)"), "")
+    list(extraction)
+    assert extraction.notes == [("form", "1")]
+
+
 def test_what_was_typed_onto_a_page_is_read_and_comments_are_counted():
     note = b"<< /Type /Annot /Subtype /%s /Rect [9 9 20 20] /Contents (%s) >>"
     notes = b" ".join(

@@ -59,6 +59,7 @@ UNREAD = {
     "comments": "Comments are not read: {}.",
     "changes": "Tracked changes: {}. They are read as if all were accepted.",
     "formulas": "Formulas: {}. Of them letters and figures are read, without powers and fractions.",
+    "form": "This form is drawn by Adobe's programs only and was not read: print it to PDF and select that.",
     "embedded": "Embedded files are not read: {}.",
     "hidden": "Hidden text is not read: {} characters.",
     "outside": "Menus and what else stands around the text are not read: {} characters.",
