@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
 
@@ -28,6 +28,11 @@ _NUMBER = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{2,5})[.)]\s+\S")
 # A part of a contract or law, which is a paragraph and no item.
 _CLAUSE = re.compile(r"(?:\d{1,3}(?:\.\d{1,3})+\.?|§+\s?\d+)\s+\S")
 _ENDED = re.compile(r"[.!?:;…。！？؟][\"'”’»)\]]*$")
+# A word in letters, with those that a hyphen adds to it.
+_WORD = re.compile(r"[^\W\d_]+(?:[-\u2010][^\W\d_]+)*")
+_ADDRESS = re.compile(r"://|www\.|@|\..*/", re.IGNORECASE)
+# Before these a hyphen stands for what two words share: Ein- und Ausgang.
+_SHARING = {"und", "oder", "bzw", "and", "or"}
 _IDEOGRAPH = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 
 
@@ -70,19 +75,22 @@ class Line:
 
 @dataclass(slots=True)
 class Style:
-    """What is usual in a document: the size of its text and of its headings, and how far apart lines are."""
+    """What is usual in a document: the size of text and of headings, how far apart lines are, which words."""
 
     size: float
     headings: list[float]  # largest first
     leading: float  # in em
+    words: set[str] = field(default_factory=set)  # so far, in lower case
 
     @classmethod
     def of(cls, pages: Iterable[list[Line]]) -> Style:
         """Find it out from some of a document's pages."""
         sizes: Counter[float] = Counter()
         leadings: Counter[float] = Counter()
+        words: set[str] = set()
         for lines in pages:
             find_margins(lines)
+            words.update(_words(lines))
             leadings.update(_leadings(lines))
             for line in lines:
                 sizes[round(line.size, 1)] += len(line.text)
@@ -91,7 +99,7 @@ class Style:
         for larger in sorted(sizes, reverse=True):
             if larger >= size * LARGER and (not headings or larger < headings[-1] * 0.95):
                 headings.append(larger)
-        return cls(size, headings, max(leadings, key=leadings.__getitem__, default=1.2))
+        return cls(size, headings, max(leadings, key=leadings.__getitem__, default=1.2), words)
 
     def level(self, paragraph: list[Line]) -> int:
         """Return a heading's level, counted from 1, or 0 if it is none."""
@@ -106,6 +114,20 @@ class Style:
         ):
             return 0
         return min(6, 1 + sum(size < larger * 0.95 for larger in self.headings))
+
+
+def downwards(lines: Iterable[Line]) -> list[Line]:
+    """Return lines with those turned round that were written, one above the other, from the lowest up."""
+    ordered: list[Line] = []
+    block: list[Line] = []
+    for line in lines:
+        if block:
+            step = (line.y - block[-1].y) / line.size
+            if not 0.8 < step < 2 or abs(line.left - block[-1].left) > line.size * 0.1:
+                ordered += reversed(block)
+                block = []
+        block.append(line)
+    return [*ordered, *reversed(block)]
 
 
 def find_margins(lines: list[Line]) -> None:
@@ -149,9 +171,19 @@ def _narrow(lines: list[Line]) -> None:
 def compose(lines: list[Line], style: Style) -> str:
     """Return a page's text: its paragraphs, parted by blank lines."""
     find_margins(lines)
+    style.words.update(_words(lines))
     leadings = Counter(_leadings(lines))
     leading = max(leadings, key=leadings.__getitem__) if leadings.total() > 5 else style.leading
     return "\n\n".join(_text(paragraph, style) for paragraph in _paragraphs(lines, leading))
+
+
+def _words(lines: list[Line]) -> Iterator[str]:
+    """Yield the words that no line's end breaks, in lower case."""
+    is_broken = False
+    for line in lines:
+        words = _WORD.findall(line.text.casefold())
+        yield from words[is_broken : len(words) - line.is_broken]
+        is_broken = line.is_broken
 
 
 def _leadings(lines: list[Line]) -> Iterator[float]:
@@ -184,9 +216,10 @@ def _begins(line: Line, paragraph: list[Line], after: Line | None, leading: floa
     em = max(before.size, line.size)
     gap = (before.y - line.y) / em
     is_ended = bool(_ENDED.search(before.text))
-    if before.is_broken:
+    is_alike = abs(before.size - line.size) <= em * 0.08
+    if before.is_broken and (line.text[0].islower() or (is_alike and line.text[0].isalpha())):
         return False
-    if abs(before.size - line.size) > em * 0.08:
+    if not is_alike:
         return True
     if line.goes_on(before):
         return False
@@ -230,8 +263,7 @@ def _text(paragraph: list[Line], style: Style) -> str:
         if before is None:
             text = words
         elif before.is_broken:
-            is_name = words[:1].isupper() or words[:1].isdigit()
-            text = text + ("-" if is_name else "") + words
+            text += _hyphen(text, words, style.words) + words
         elif line.goes_on(before):
             gap = (line.left - before.right) / line.size
             text += (CELL if gap > GAP else " " if gap > SPACE else "") + words
@@ -240,4 +272,23 @@ def _text(paragraph: list[Line], style: Style) -> str:
             text += words if is_close else f" {words}"
         else:
             text += f"\n{words}"
+    if paragraph[-1].is_broken:
+        text += "-"
     return f"{'#' * level} {text}" if level else text
+
+
+def _hyphen(before: str, after: str, known: set[str]) -> str:
+    """Return what parts, in one line, two words between which a line ended with a hyphen."""
+    tail, head = before[-200:].split()[-1], after[:200].split()[0]
+    ends, begins = _WORD.findall(tail.casefold()), _WORD.match(head.casefold())
+    if _ADDRESS.search(tail):
+        return "-"
+    if not ends or not begins:
+        return "-" if head[0].isalnum() else "- "
+    parted = f"{ends[-1]}-{begins[0]}" in known
+    whole = {ends[-1] + begins[0], ends[-1].rpartition("-")[2] + begins[0]} & known
+    if whole and not parted:
+        return ""
+    if parted and not whole:
+        return "-"
+    return "- " if begins[0] in _SHARING else "-" if head[0].isupper() else ""

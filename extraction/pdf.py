@@ -5,9 +5,10 @@ from __future__ import annotations
 import encodings.utf_16_le  # noqa: F401  # Python would load it when it first decodes, and then can open nothing
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator
 from ctypes import c_double, c_ushort
-from itertools import pairwise
+from itertools import chain, groupby, pairwise
 from math import atan2, hypot, pi
 from operator import itemgetter
 from typing import Any
@@ -15,14 +16,17 @@ from typing import Any
 import pypdfium2_raw as pdfium  # type: ignore[import-untyped]
 
 from extraction import Reason, Unreadable
-from extraction.layout import CELL, GAP, Line, Style, compose
+from extraction.layout import CELL, GAP, Line, Style, compose, downwards
 from extraction.limits import MAX_CHARACTERS
+from extraction.paragraphs import lowered, raised
 from extraction.telling import Tell
 
 # PDFium keeps a pointer to it.
 _FORM_INFO = pdfium.FPDF_FORMFILLINFO(version=2)
 # So many pages tell what is usual in a document.
 SAMPLES = 12
+# So many letters tell how a page lies.
+TURN_SAMPLES = 50
 # A line this wide, in em a character, may have gaps as wide as those between the cells of a table.
 WIDE = 0.5
 # So wide at most is the gap after a bullet or an item's number.
@@ -31,6 +35,10 @@ MARKER_GAP = 3.0
 _HYPHENS = ("\x02", "\ufffe")
 _LINE = re.compile("\\s*([^\r\n\x02\ufffe]+)(\r\n|[\r\n\x02\ufffe]|$)")
 _WORD = re.compile(r"\S+")
+# A word with figures, and the end of the line before if it begins one.
+_FIGURED = re.compile(r"(?:(?<=\S)\r\n)?[^\s0-9]{,30}[0-9]\S*")
+_FIGURES = re.compile(r"[+−-]?[0-9]+")
+_SHIFTED = re.compile("[\0\\s⁰¹²³⁴-ⁿ₀-₎]")
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _LEFT_TO_RIGHT = re.compile("[A-Za-z]")
 # What runs from left to right within a word that does not.
@@ -58,6 +66,8 @@ def read(data: bytes, tell: Tell) -> None:
     if title := _title(document):
         tell.title(title)
     _tell_pages(document, count, tell)
+    if pdfium.FPDF_GetFormType(document) == pdfium.FORMTYPE_XFA_FULL:
+        tell.note("form", "1")
     if names := list(_attachments(document)):
         tell.note("attachments", ", ".join(names))
 
@@ -97,7 +107,7 @@ class _Page:
             text = pdfium.FPDFText_LoadPage(page)
         self.is_damaged = not text
         if text:
-            self.lines = list(_Text(text).lines())
+            self.lines = downwards(_Text(text).lines())
             pdfium.FPDFText_ClosePage(text)
         if page:
             self._read_annotations(page, form)
@@ -121,11 +131,13 @@ class _Page:
 
 
 def _turns(text: Any) -> int:
-    """Return by how many quarters a page would have to be turned for its text to stand upright."""
+    """Return by how many quarters a page would have to be turned for most of its text to stand upright."""
     matrix, count = pdfium.FS_MATRIX(), pdfium.FPDFText_CountChars(text)
-    written = (at for at in range(count // 2, count) if not pdfium.FPDFText_IsGenerated(text, at))
-    pdfium.FPDFText_GetMatrix(text, next(written, 0), matrix)
-    return round(atan2(matrix.b, matrix.a) / (pi / 2)) % 4
+    turns: Counter[int] = Counter()
+    for at in range(0, count, -(-count // TURN_SAMPLES) or 1):
+        if not pdfium.FPDFText_IsGenerated(text, at) and pdfium.FPDFText_GetMatrix(text, at, matrix):
+            turns[round(atan2(matrix.b, matrix.a) / (pi / 2)) % 4] += 1
+    return max(turns, key=turns.__getitem__, default=0)
 
 
 class _Text:
@@ -146,6 +158,7 @@ class _Text:
         self._is_all = count == written
         # The direction in which the line at hand runs.
         self._cos, self._sin = 1.0, 0.0
+        self._text = _FIGURED.sub(self._with_shifts, self._text)
 
     def lines(self) -> Iterator[Line]:
         """Yield the lines, from the first to the last that was written."""
@@ -160,8 +173,9 @@ class _Text:
 
     def _line(self, start: int, end: int, *, is_broken: bool) -> Line:
         text = self._text[start:end]
-        middle = next(at for at in range(start + (end - start) // 2, end) if not self._text[at].isspace())
-        y, size = self._measure(middle)
+        middle = start + (end - start) // 2
+        places = chain(range(middle, end), range(start, middle))
+        y, size = self._measure(next((at for at in places if not _SHIFTED.match(self._text[at])), start))
         left, right = self._span(start, end - 1)
         right_to_left = len(_RIGHT_TO_LEFT.findall(text))
         is_turned = right_to_left > len(_LEFT_TO_RIGHT.findall(text))
@@ -174,6 +188,39 @@ class _Text:
         if is_turned:
             left, right = -right, -left
         return Line(_clean(text), left, right, y, size, is_broken)
+
+    def _with_shifts(self, word: re.Match[str]) -> str:
+        """Return a word, with what stands above or below its line in letters that do: 10² is not 102."""
+        start, end = word.span()
+        letters = word[0].lstrip()
+        first = end - len(letters)
+        # PDFium begins a line with what stands high enough.
+        is_cut = first > start and self._touch(start - 1, first)
+        height = self._origin(start - 1 if is_cut else first)[1]
+        ends = (found.end() - 1 for found in _FIGURES.finditer(letters))
+        if all(abs(self._origin(first + at)[1] - height) < 0.1 for at in ends):
+            return word[0]
+        measures = [self._measure(at) for at in range(first, end)]
+        if is_cut:
+            measures.insert(0, self._measure(start - 1))
+        y, size = max(measures, key=itemgetter(1))
+        shifts = [
+            0.45 < its_size / size < 0.9
+            and (size * 0.15 < its_y - y < size) - (size * 0.08 < y - its_y < size)
+            for its_y, its_size in measures[is_cut:]
+        ]
+        text = word[0][: -len(letters)]
+        if is_cut and shifts[0] > 0:
+            text = "\0" * len(text)
+        for shift, group in groupby(zip(letters, shifts, strict=True), key=itemgetter(1)):
+            part = "".join(letter for letter, _ in group)
+            text += _shifted(part, raised if shift > 0 else lowered) if shift else part
+        return text
+
+    def _touch(self, before: int, after: int) -> bool:
+        """Return whether a character begins where another ends, along that one's line."""
+        _, size = self._measure(before)
+        return abs(self._span(after, after)[0] - self._span(before, before)[1]) < size * 0.3
 
     def _words(self, start: int, end: int, size: float, turned: re.Pattern[str]) -> Iterator[str]:
         """Yield a line's words and what is between them: a space, or the gap between two cells.
@@ -239,6 +286,11 @@ class _Text:
         return index
 
 
+def _shifted(text: str, into: Callable[[str], str]) -> str:
+    """Return what stands off its line in letters that do, or at least its figures."""
+    return _FIGURES.sub(lambda found: into(found[0]), into(text))
+
+
 def _turned(letters: str) -> str:
     """Return the letters of one shape the other way round; one letter with its marks stays."""
     # It turns them too, but not those that it found out itself, nearly always this one.
@@ -266,6 +318,12 @@ def _field(form: Any, annotation: Any) -> str:
     if kind in (pdfium.FPDF_FORMFIELD_CHECKBOX, pdfium.FPDF_FORMFIELD_RADIOBUTTON):
         value = _string(pdfium.FPDFAnnot_GetFormFieldExportValue, form, annotation)
         value = value if pdfium.FPDFAnnot_IsChecked(form, annotation) else ""
+    elif kind in (pdfium.FPDF_FORMFIELD_COMBOBOX, pdfium.FPDF_FORMFIELD_LISTBOX):
+        options = range(pdfium.FPDFAnnot_GetOptionCount(form, annotation))
+        chosen = (at for at in options if pdfium.FPDFAnnot_IsOptionSelected(form, annotation, at))
+        value = ", ".join(_string(pdfium.FPDFAnnot_GetOptionLabel, form, annotation, at) for at in chosen)
+        # What was typed is none of them.
+        value = value or _string(pdfium.FPDFAnnot_GetFormFieldValue, form, annotation)
     elif kind != pdfium.FPDF_FORMFIELD_PUSHBUTTON:
         value = _string(pdfium.FPDFAnnot_GetFormFieldValue, form, annotation)
     else:

@@ -18,6 +18,7 @@ from extraction.numbering import Numbering
 from extraction.numerals import integer, numeral
 from extraction.packing import Package, attribute, child, is_on, local, named, value
 from extraction.paragraphs import Grid, Paragraphs, lowered, raised
+from extraction.signs import FONTS, sign
 from extraction.telling import Tell
 
 _HEADING = re.compile(r"(?:heading ([1-9])|title)", re.IGNORECASE)
@@ -28,18 +29,8 @@ _INSERTED = {"ins", "moveTo"}
 _UNSEEN = {"pPr", "rPr", "sdtPr", "sdtEndPr", "customXmlPr", "smartTagPr", "Fallback"}
 _DRAWINGS = {"drawing", "pict", "object"}
 _SIGNS = {"tab": "\t", "ptab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "‑"}
-# Of the fonts that are pictures, those that forms are ticked with, in letters that say it in any font.
-_WINGDINGS = {
-    0x6F: "☐",
-    0x71: "☐",
-    0x72: "☐",
-    0xA8: "☐",
-    0x78: "☒",
-    0xFD: "☒",
-    0xFE: "☑",
-    0xFC: "✓",
-    0xFB: "✗",
-}
+# Where fonts that are pictures have their letters.
+_PRIVATE = re.compile("[\uf020-\uf0ff]")
 _BULLET = "•"
 
 
@@ -99,37 +90,60 @@ class _Document:
         return self._package.xml(names[0]) if names else None
 
     def _blocks(self, parent: etree._Element) -> None:
+        joined: list[str] = []
         for element in _unwrapped(parent):
             name = local(element)
-            if name == "p" and len(element):
-                self._paragraph(element)
+            if name == "p" and (joined or len(element)):
+                self._paragraph(element, joined)
             elif name == "tbl":
+                self._end(joined)
                 self._table(element)
             elif name in ("altChunk", "subDoc"):
                 self._out.notes["embedded"] += 1
+        self._end(joined)
 
-    def _paragraph(self, element: etree._Element) -> None:
+    def _end(self, joined: list[str]) -> None:
+        """Put out what was to be joined to a paragraph, where none comes."""
+        if text := "".join(joined).strip():
+            self._place.add(text)
+            if self._place is self._out:
+                self._tell_notes()
+        joined.clear()
+
+    def _paragraph(self, element: etree._Element, joined: list[str]) -> None:
+        """Put out a paragraph, after what those before it left in `joined`, or join it to the next."""
         properties = child(element, "pPr")
+        mark = child(properties, "rPr")
         style = self._styles.of(properties)
-        label = self._numbering.label(style.number, style.depth)
         text, boxes = self._line(element), self._boxes
         if style.is_hidden:
-            self._out.notes["hidden"] += len(text)
+            self._out.notes["hidden"] += len(text.strip())
             text = ""
+        joined.append(text)
+        if is_deleted := child(mark, "del") is not None or child(mark, "moveFrom") is not None:
+            self._out.notes["changes"] += local(element[-1]) not in _DELETED
+        else:
+            text = "".join(joined).strip()
+            joined.clear()
+            is_unseen = not text and (style.is_hidden or self._styles.hides(mark))
+            self._put(text, style, is_counted=not is_unseen)
+        for box in boxes:
+            self._blocks(box)
+        if self._place is self._out and not is_deleted:
+            self._tell_notes()
+
+    def _put(self, text: str, style: Style, *, is_counted: bool) -> None:
+        label = self._numbering.label(style.number, style.depth) if is_counted else ""
         if text and label:
             text = f"{label} {text}"
         is_bullet = label == "-" and not style.level
         self._place.add(text, style.level, style.number if is_bullet else None, style.depth)
-        for box in boxes:
-            self._blocks(box)
-        if self._place is self._out:
-            self._tell_notes()
 
     def _line(self, element: etree._Element) -> str:
         """Return the text of a paragraph; its text boxes are then in `_boxes`."""
         self._text, self._boxes, self._fields = [], [], []
         self._inline(element)
-        return "".join(self._text).strip()
+        return "".join(self._text)
 
     def _tell_notes(self) -> None:
         for note in self._following:
@@ -190,7 +204,7 @@ class _Document:
             text = ""
         elif (shift := value(properties, "vertAlign")) and "[^" not in text:
             text = {"superscript": raised, "subscript": lowered}.get(shift, str)(text)
-        elif is_on(properties, "strike") and text.strip():
+        elif (is_on(properties, "strike") or is_on(properties, "dstrike")) and text.strip():
             text = f"~~{text}~~"
         self._text[start:] = [text]
 
@@ -207,30 +221,60 @@ class _Document:
             elif not all(self._fields):
                 continue
             elif name == "t":
-                self._text.append(element.text or "")
+                self._text.append(self._letters(element.text or "", run))
             elif name in _SIGNS:
                 self._text.append(_SIGNS[name])
             elif name == "sym":
-                self._text.append(_sign(element))
+                self._text.append(self._sign(element))
             elif name in ("footnoteReference", "endnoteReference"):
                 self._refer(name.removesuffix("Reference"), attribute(element, "id"))
             elif name == "ruby" and (base := child(element, "rubyBase")) is not None:
                 self._inline(base)
+
+    def _letters(self, text: str, run: etree._Element) -> str:
+        if not _PRIVATE.search(text):
+            return text
+        fonts = child(child(run, "rPr"), "rFonts")
+        font = "" if fonts is None else attribute(fonts, "ascii") or attribute(fonts, "hAnsi")
+        return _PRIVATE.sub(lambda found: self._letter(ord(found[0]), font), text)
+
+    def _sign(self, element: etree._Element) -> str:
+        """Return a letter of a font that is named beside it."""
+        font = attribute(element, "font")
+        try:
+            code = int(attribute(element, "char")[:8], 16)
+        except ValueError:
+            return ""
+        if 0xF000 <= code <= 0xF0FF or font.lower() in FONTS:
+            return self._letter(code, font)
+        return chr(code) if 0 <= code < 0x110000 else ""
+
+    def _letter(self, code: int, font: str) -> str:
+        """Return what a letter of a font that is pictures says, or a bullet, and count it."""
+        letter = sign(code, font)
+        self._out.notes["signs"] += not letter
+        return letter or _BULLET
 
     def _field(self, element: etree._Element) -> None:
         """Follow a field, whose code stands before `separate` and what it shows after it."""
         kind = attribute(element, "fldCharType")
         if kind == "begin":
             self._fields.append(False)
-            if (box := child(child(element, "ffData"), "checkBox")) is not None:
+            data = child(element, "ffData")
+            if (box := child(data, "checkBox")) is not None:
                 is_ticked = is_on(box, "checked" if child(box, "checked") is not None else "default")
                 self._text.append("☒" if is_ticked else "☐")
+            elif (choices := child(data, "ddList")) is not None:
+                chosen = integer(value(choices, "result") or value(choices, "default"))
+                entries = [attribute(entry, "val") for entry in named(choices, "listEntry")]
+                self._text += entries[chosen : chosen + 1]
         elif self._fields and kind == "separate":
             self._fields[-1] = True
         elif self._fields:
             self._fields.pop()
 
     def _drawing(self, parent: etree._Element) -> None:
+        images = self._out.notes["images"]
         for element in parent:
             name = local(element)
             if name == "txbxContent":
@@ -238,6 +282,10 @@ class _Document:
             elif name != "Fallback" or child(parent, "Choice") is None:
                 self._out.notes["images"] += name in ("pic", "imagedata", "chart", "relIds")
                 self._drawing(element)
+        if child(parent, "OLEObject") is not None:
+            self._out.notes["embedded"] += 1
+            # The picture shows what is embedded.
+            self._out.notes["images"] = images
 
     def _refer(self, kind: str, name: str) -> None:
         if text := self._notes[kind].get(name):
@@ -260,7 +308,7 @@ class _Document:
 
     def _lines(self, root: etree._Element) -> Iterator[str]:
         for element in root.iter():
-            if local(element) == "p" and (line := self._line(element)):
+            if local(element) == "p" and (line := self._line(element).strip()):
                 yield line
 
 
@@ -278,8 +326,8 @@ class _Styles:
         style = self._named(value(properties, "pStyle"))
         return style if properties is None else self._over(style, properties)
 
-    def hides(self, properties: etree._Element) -> bool:
-        """Return whether a run with these properties is not shown."""
+    def hides(self, properties: etree._Element | None) -> bool:
+        """Return whether what has these properties, a run or a paragraph's mark, is not shown."""
         if child(properties, "vanish") is not None:
             return is_on(properties, "vanish")
         return self._named(value(properties, "rStyle")).is_hidden
@@ -326,14 +374,3 @@ def _unwrapped(parent: etree._Element) -> Iterator[etree._Element]:
             yield from _unwrapped(element)
         elif name not in _DELETED and name not in _UNSEEN:
             yield element
-
-
-def _sign(element: etree._Element) -> str:
-    """Return a letter of a font that is named beside it."""
-    try:
-        code = int(attribute(element, "char")[:8], 16)
-    except ValueError:
-        return ""
-    if 0xF000 <= code <= 0xF0FF or "dings" in attribute(element, "font").lower():
-        return _WINGDINGS.get(code & 0xFF, _BULLET)
-    return chr(code) if code < 0x110000 else ""

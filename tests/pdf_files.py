@@ -155,18 +155,21 @@ def _rc4(key, data):
     return bytes(out)
 
 
-def form(**values):
-    """Return a page with fields that are filled."""
+def form(catalog=b"", fields=b"", **values):
+    """Return a page with fields that are filled; a value in bytes says all that its field does."""
     file = Pdf()
-    fields = [
+    held = [
         file.add(
-            b"<< /Type /Annot /Subtype /Widget /FT /Tx /Rect [72 %d 300 %d] /T (%s) /V (%s) >>"
-            % (700 - 30 * row, 720 - 30 * row, name.encode(), _escaped(value))
+            b"<< /Type /Annot /Subtype /Widget /Rect [72 %d 300 %d] /T (%s) %s >>"
+            % (
+                *(700 - 30 * row, 720 - 30 * row, name.encode()),
+                value if isinstance(value, bytes) else b"/FT /Tx /V (%s)" % _escaped(value),
+            )
         )
         for row, (name, value) in enumerate(values.items())
     ]
-    file.catalog = b"/AcroForm << /Fields [%s] >>" % b" ".join(fields)
-    file.kids = [file.add_page(line("An application form"), b" ".join(fields))]
+    file.catalog = b"/AcroForm << /Fields [%s] %s >> %s" % (b" ".join(held), fields, catalog)
+    file.kids = [file.add_page(line("An application form"), b" ".join(held))]
     return file.data
 
 

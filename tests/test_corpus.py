@@ -43,10 +43,16 @@ def marked(text):
     return f"¶{'¶'.join(part.strip() for part in paragraphs(text))}¶"
 
 
+def pattern(fragment):
+    """Return what finds a fragment; in one without lines any white space is a space."""
+    return re.compile(
+        re.escape(fragment) if "\n" in fragment else r"\s+".join(map(re.escape, fragment.split(" ")))
+    )
+
+
 def end_of(fragment, text, start):
-    """Return where a fragment ends that comes next; in one without lines any white space is a space."""
-    wanted = re.escape(fragment) if "\n" in fragment else r"\s+".join(map(re.escape, fragment.split(" ")))
-    found = re.compile(wanted).search(text, start)
+    """Return where a fragment ends that comes next."""
+    found = pattern(fragment).search(text, start)
     assert found, f"{fragment!r} is not in what is left: {text[start:]}"
     return found.end() - fragment.endswith("¶")
 
@@ -78,7 +84,7 @@ def test_a_file_tells_what_it_is_and_what_of_it_is_not_read(reading):
     assert [page for page, text in texts.items() if not text.strip()] == expected.get("blank", [])
 
 
-def test_a_file_is_read_in_order_and_page_by_page(reading):
+def test_a_file_is_read_in_order_and_page_by_page_and_nothing_twice(reading):
     expected, _, texts = reading
     found = expected["found"] if isinstance(expected["found"], dict) else {0: expected["found"]}
 
@@ -86,6 +92,7 @@ def test_a_file_is_read_in_order_and_page_by_page(reading):
         text, position = marked(texts[int(page) or None]), 0
         for fragment in fragments:
             position = end_of(fragment, text, position)
+        assert {part: len(pattern(part).findall(text)) for part in fragments} == Counter(fragments)
 
 
 def test_nothing_is_read_that_nobody_sees_and_no_letter_is_odd(reading):

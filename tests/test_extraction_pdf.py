@@ -100,10 +100,27 @@ def test_lines_that_were_meant_stay_lines():
 
 @pytest.mark.parametrize(
     ("end", "start", "joined"),
-    [("deliv-", "eries of goods", "deliveries of"), ("Anglo-", "American goods", "Anglo-American goods")],
+    [
+        ("deliv-", "eries of goods", "deliveries of"),
+        ("Anglo-", "American goods", "Anglo-American goods"),
+        ("long-", "term goods", "long-term goods"),
+        ("OP-", "TIONAL goods", "OPTIONAL goods"),
+        ("Ein-", "und Ausgang", "Ein- und Ausgang"),
+        ("at https://shop.example/deliv-", "eries and", "at https://shop.example/deliv-eries and"),
+        ("Covid-", "19 goods", "Covid-19 goods"),
+    ],
 )
 def test_a_word_that_was_parted_is_put_together(end, start, joined):
-    assert f"weeks {joined}" in text(block(f"{WORDS} {end}", f"{start} are {WORDS[:40]}", "late."))
+    page = block(f"{WORDS} {end}", f"{start} are {WORDS[:40]}", "late.")
+    first, _ = texts(Pdf(page, line("A long-term loan of OPTIONAL size.")).data)
+    assert f"weeks {joined}" in first
+
+
+def test_a_word_that_goes_on_nowhere_in_sight_keeps_its_hyphen():
+    first = block(f"{WORDS} and be", f"{WORDS} of deliv-") + line("1 See the act.", y=90, size=8)
+    assert text(first).endswith("of deliv-\n\n1 See the act.")
+    codes = [(letter, 100 + 6 * place) for place, letter in enumerate("goods deliv\u2010")]
+    assert texts(pdf_files.written(codes)) == ["goods deliv-"]
 
 
 def test_headings_are_known_by_their_size():
@@ -147,7 +164,27 @@ def test_a_clause_is_a_paragraph_even_where_nothing_parts_it_from_the_last():
 
 def test_a_raised_number_does_not_end_its_line():
     page = line("The goods are sound") + line("1", x=170.5, y=774.5, size=6) + line(", and whole.", x=173.5)
-    assert text(page) == "The goods are sound1, and whole."
+    assert text(page) == "The goods are sound¹, and whole."
+
+
+@pytest.mark.parametrize("turned", [b"1 0 0 1", b"0 1 -1 0"], ids=["upright", "on its side"])
+def test_figures_above_and_below_the_line_are_told_from_those_on_it(turned):
+    pieces = ["It is 10", (5, "-6"), " m", (4, "2"), " of H", (-2, "2"), "O, 2", (3, "k+1"), ", 2", (4, "nd")]
+    pieces += [", 4", (0, "4"), " and m", (5, "3")]
+    shown = [
+        b"%d Ts /F1 %d Tf (%s) Tj\n" % (rise, size, words.encode())
+        for piece in pieces
+        for rise, size, words in [(0, 11, piece) if isinstance(piece, str) else (piece[0], 7, piece[1])]
+    ]
+    page = text(b"BT %s 300 300 Tm\n%s ET\n" % (turned, b"".join(shown)))
+    assert page == "It is 10⁻⁶ m² of H₂O, 2k⁺¹, 2nd, 44 and m³"
+
+
+def test_a_figure_so_high_that_it_seems_a_line_stays_in_its_own():
+    assert (
+        text(b"BT /F1 11 Tf 72 700 Td (m) Tj 5 Ts /F1 7 Tf (2) Tj 0 Ts /F1 11 Tf ( are let) Tj ET")
+        == "m² are let"
+    )
 
 
 def test_columns_are_read_one_after_the_other_and_a_sentence_goes_on_in_the_next():
@@ -170,6 +207,18 @@ def test_a_page_that_lies_on_its_side_is_read_like_any_other(shown):
     file = Pdf()
     file.kids = [file.add_page(turned, entries=b"/Rotate %d" % shown)]
     assert texts(file.data) == [f"{' '.join(lines[:3])}\n\n{lines[4]}"]
+
+
+@pytest.mark.parametrize(("across", "step"), [(1, 14), (-1, -14)], ids=["upwards", "downwards"])
+def test_what_is_turned_on_an_upright_page_leaves_the_rest_as_it_is(across, step):
+    turned = b"".join(
+        b"BT /F1 11 Tf 0 %d %d 0 %d 300 Tm (Row %d on its side) Tj ET\n"
+        % (across, -across, 400 + step * row, row)
+        for row in (1, 2, 3)
+    )
+    page = text(block("It begins", f"with {WORDS}."), turned, block("Then it ends", "for good.", y=200))
+    rows = "Row 1 on its side Row 2 on its side Row 3 on its side"
+    assert " ".join(page.split()) == f"It begins with {WORDS}. {rows} Then it ends for good."
 
 
 # Letters
@@ -220,6 +269,21 @@ def test_what_fills_a_form_is_read():
     assert texts(pdf_files.form(Name="Ada", City="Paris", Street="")) == [
         "An application form\n\nName: Ada\n\nCity: Paris"
     ]
+
+
+def test_what_was_chosen_in_a_form_is_read_in_the_words_that_were_offered():
+    offered = b"/FT /Ch /Opt [[(FR) (France)] [(DE) (Germany)] [(IT) (Italy)]] "
+    one, many = offered + b"/Ff 131072 /V (FR)", offered + b"/Ff 2097152 /V [(FR) (IT)]"
+    (page,) = texts(
+        pdf_files.form(Country=one, Visited=many, Typed=offered + b"/Ff 393216 /V (Spain)", None_=offered)
+    )
+    assert page.split("\n\n")[1:] == ["Country: France", "Visited: France, Italy", "Typed: Spain"]
+
+
+def test_a_form_that_only_other_programs_draw_is_told():
+    extraction = Extraction(pdf_files.form(b"/NeedsRendering true", b"/XFA (x)"), "")
+    list(extraction)
+    assert extraction.notes == [("form", "1")]
 
 
 def test_what_was_typed_onto_a_page_is_read_and_comments_are_counted():

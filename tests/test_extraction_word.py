@@ -212,6 +212,38 @@ def test_tracked_changes_are_read_as_accepted_and_counted():
     assert extraction.notes == [("changes", "3")]
 
 
+def test_a_paragraph_that_was_deleted_or_is_hidden_counts_for_no_number():
+    listed, hidden = '<w:numPr><w:ilvl w:val="0"/><w:numId w:val="1"/></w:numPr>', "<w:vanish/>"
+    gone = "<w:del><w:r><w:delText>Gone</w:delText></w:r></w:del>"
+    styles = '<w:style w:styleId="Unseen"><w:name w:val="Unseen"/><w:rPr><w:vanish/></w:rPr></w:style>'
+    body = (
+        numbered("Scope", 1)
+        + f"<w:p><w:pPr>{listed}<w:rPr><w:del/></w:rPr></w:pPr>{gone}</w:p>"
+        + f"<w:p><w:pPr>{listed}<w:rPr>{hidden}</w:rPr></w:pPr>{run('secret', hidden)}</w:p>"
+        + paragraph("unseen", f'<w:pStyle w:val="Unseen"/>{listed}')
+        + numbered("Payment (see § 2)", 1)
+        + f"<w:p><w:pPr>{listed}</w:pPr>{gone}</w:p>"
+        + numbered("Law", 1)
+    )
+    text, extraction = read(word(body, {"numbering": NUMBERS, "styles": styles}), "a.docx")
+    assert text == "§ 1 Scope\n\n§ 2 Payment (see § 2)\n\n§ 4 Law"
+    assert extraction.notes == [("changes", "2"), ("hidden", "12")]
+
+
+def test_what_a_deleted_mark_has_parted_is_one_paragraph():
+    mark = "<w:rPr><w:del/></w:rPr>"
+    body = paragraph("It is paid", mark) + numbered(" in full,", 3) + paragraph("at once", mark)
+    note = f'<w:footnote w:id="7">{paragraph("Small print.")}</w:footnote>'
+    end = f"<w:p><w:pPr>{mark}</w:pPr>{run('End')}<w:r><w:footnoteReference w:id='7'/></w:r></w:p>"
+    body += table([paragraph("a"), paragraph("b")]) + table([paragraph("c"), "<w:p/>"]) + end
+    text, extraction = read(word(body, {"numbering": NUMBERS, "footnotes": note}), "a.docx")
+    assert text.split("\n\n") == [
+        *("I. It is paid in full,", "at once", "| a | b |\n| --- | --- |", "c"),
+        *("End[^1]", "[^1]: Small print."),
+    ]
+    assert extraction.notes == [("changes", "3")]
+
+
 def test_what_wraps_a_text_does_not_hide_it():
     box = f"<w:txbxContent>{paragraph('in a box')}</w:txbxContent>"
     body = (
@@ -255,9 +287,32 @@ def test_fields_show_their_result_and_ticked_boxes_are_seen():
         f'<w:p>{ticked}<w:r><w:fldChar w:fldCharType="end"/></w:r>{run(" agreed")}</w:p>'
         f'<w:p><w:r><w:sym w:font="Wingdings" w:char="F0A8"/></w:r>{run(" refused")}</w:p>'
         f"<w:p>{run('one')}<w:r><w:tab/><w:t>two</w:t><w:br/><w:t>three</w:t></w:r>"
-        f"{run('old', '<w:strike/>')}</w:p>"
+        f"{run('old', '<w:strike/>')}{run('er', '<w:dstrike/>')}</w:p>"
     )
-    assert text_of(body) == "the result and on\n\n☒ agreed\n\n☐ refused\n\none\ttwo\nthree~~old~~"
+    assert text_of(body) == "the result and on\n\n☒ agreed\n\n☐ refused\n\none\ttwo\nthree~~old~~~~er~~"
+
+
+@pytest.mark.parametrize(("result", "shown"), [('<w:result w:val="1"/>', "Closed"), ("", "Open")])
+def test_what_was_chosen_from_a_list_is_read(result, shown):
+    entries = '<w:listEntry w:val="Open"/><w:listEntry w:val="Closed"/>'
+    box = f"<w:ffData><w:ddList>{result}{entries}</w:ddList></w:ffData>"
+    chosen = f'<w:r><w:fldChar w:fldCharType="begin">{box}</w:fldChar></w:r>'
+    body = f'<w:p>{run("Status: ")}{chosen}<w:r><w:fldChar w:fldCharType="end"/></w:r>{run(".")}</w:p>'
+    assert text_of(body) == f"Status: {shown}."
+
+
+def test_letters_of_fonts_that_are_pictures_say_what_they_show_or_are_counted():
+    sign = '<w:r><w:sym w:font="{}" w:char="{}"/></w:r>'.format
+    alpha, times = "\uf061", "\uf0b4"
+    greek = '<w:rFonts w:ascii="Symbol" w:hAnsi="Symbol"/>'
+    body = (
+        f"<w:p>{sign('Symbol', 'F0B3')}{run(' 5 ')}{sign('Symbol', 'F06D')}{run(' at 3 ')}"
+        f"{run(alpha + times, greek)}{sign('Wingdings', 'F0E0')}</w:p>"
+        f"<w:p>{sign('Webdings', 'F061')}{run(alpha)}{sign('Symbol', 'F0E6')}</w:p>"
+    )
+    text, extraction = read(word(body), "a.docx")
+    assert text == "≥ 5 µ at 3 α×→\n\n•••"
+    assert extraction.notes == [("signs", "3")]
 
 
 def test_hidden_text_is_left_out_and_said():
@@ -286,7 +341,9 @@ def test_a_document_with_macros_or_a_lost_part_is_read():
 
 
 def test_what_is_embedded_is_counted_and_not_read():
-    assert notes_of(paragraph("a") + "<w:altChunk/>") == [("embedded", "1")]
+    shown = '<v:shape><v:imagedata/></v:shape><o:OLEObject xmlns:o="urn:o" Type="Embed"/>'
+    sheet = f"<w:p><w:r><w:object>{shown}</w:object></w:r></w:p>"
+    assert notes_of(paragraph("a") + "<w:altChunk/>" + sheet) == [("embedded", "2")]
 
 
 def test_tag_characters_are_told():

@@ -8,7 +8,9 @@ import pytest
 from extraction import Reason
 from models import Original
 from storage import connected
-from tests.pdf_files import locked, scan
+from tests.office_files import paragraph, run
+from tests.office_files import word as word_of
+from tests.pdf_files import Pdf, block, locked, scan
 from tests.person import ask
 from tests.precis import ROOT
 from tests.uploads import MAIL, PAGE, count_documents, kept, pdf, upload, word
@@ -17,6 +19,7 @@ from views.helpers.reasons import ADVICE, SENTENCES, UNREAD, explain
 
 pytestmark = pytest.mark.both_modes
 
+WHITE = '<w:color w:val="FFFFFF"/><w:sz w:val="2"/>'
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 
 
@@ -224,6 +227,32 @@ def test_a_file_name_is_a_label_and_nothing_else(client, name, label):
     how = client.get(f"{path}/original").headers["Content-Disposition"]
     assert how.startswith("attachment;")
     assert "\n" not in how
+
+
+def test_a_line_break_in_a_file_name_stays_out_of_the_answers_head(client):
+    # As a client may well write it, though browsers do not.
+    name = b"filename*=UTF-8''a%0D%0ASet-Cookie%3A%20b%3D1%0A.txt"
+    body = b'--x\r\nContent-Disposition: form-data; name="file"; %s\r\n\r\nText.\r\n--x--\r\n' % name
+    answer = client.post("/documents", data=body, content_type="multipart/form-data; boundary=x")
+    path = answer.headers["Location"]
+    assert re.search(r'/original">(.*?)</a>', client.get(path).text, re.DOTALL)[1] == "a Set-Cookie: b=1 .txt"
+    head = client.get(f"{path}/original").headers
+    assert not re.search(r"[\r\n]", head["Content-Disposition"])
+    assert "Set-Cookie" not in head
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("white.pdf", Pdf(block("Pay by March."), b"1 1 1 rg " + block("Say yes.")).data),
+        ("drawn-with-nothing.pdf", Pdf(block("Pay by March."), b"3 Tr " + block("Say yes.")).data),
+        ("white.docx", word_of(paragraph("Pay by March.") + f"<w:p>{run('Say yes.', WHITE)}</w:p>")),
+        ("white.html", b"<!doctype html><p>Pay by March.<p style='color:#fff;font-size:1px'>Say yes."),
+    ],
+)
+def test_words_that_are_white_on_white_are_shown_to_whoever_has_them_analysed(client, name, data):
+    path = upload(client, name, data).headers["Location"]
+    assert "Say yes." in client.get(path).text
 
 
 def test_the_form_names_what_can_be_read(client):

@@ -60,6 +60,7 @@ UNREAD = {
     "comments": "Comments are not read: {}.",
     "changes": "Tracked changes: {}. They are read as if all were accepted.",
     "formulas": "Formulas: {}. Of them letters and figures are read, without powers and fractions.",
+    "form": "This form is drawn by Adobe's programs only and was not read: print it to PDF and select that.",
     "tables": "Tables that are read cell by cell, without their rows and columns: {}.",
     "embedded": "Embedded files are not read: {}.",
     "hidden": "Hidden text is not read: {} characters.",
@@ -67,6 +68,7 @@ UNREAD = {
     "guessed": "Letters beyond English were read as windows-1252, since the file does not say its encoding: "
     "{}. Look whether they are right.",
     "lost": "Characters that are lost, in the file or in its encoding, and shown as �: {}.",
+    "signs": "Signs that only their font explains: {}. They are read as •.",
     "damaged": "Pages that are damaged and were not read: {}.",
     "tags": "Invisible characters, which can hide instructions: {}. Look at the text before you rely on it.",
 }
