@@ -20,8 +20,9 @@ MINUTE = "bench.streams --streams 200 --tokens 3000 --servers chat responses"
 VIEWERS = "bench.viewers"
 LENGTH = "bench.length"
 HISTORY = "bench.history"
+BROWSER = "bench.browser"
 SCALE = "bench.scale --streams 100 300"
-COMMANDS = (STREAMS, ROUNDS, MINUTE, VIEWERS, LENGTH, HISTORY, SCALE)
+COMMANDS = (STREAMS, ROUNDS, MINUTE, VIEWERS, LENGTH, HISTORY, SCALE, BROWSER)
 
 
 def read():

@@ -74,9 +74,10 @@ class Provider:
         self.process.kill()
         self.process.wait()
 
-    def script(self, tokens, rate):
-        """Say so many tokens, so many a second, the first 200 ms after the headers."""
-        script = {"pieces": answer(tokens), "rate": rate, "before_text": 0.2, "stamped": True}
+    def script(self, tokens, rate, before=0):
+        """Say so many tokens, so many a second, 200 ms after the headers, and some `before` them at once."""
+        pieces = ["".join(answer(before)), *answer(tokens)] if before else answer(tokens)
+        script = {"pieces": pieces, "rate": rate, "before_text": 0.2, "stamped": True}
         address = self.openai_url.removesuffix("/v1") + "/control"
         httpx2.post(address, json={"default": script}).raise_for_status()
 
