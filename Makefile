@@ -20,7 +20,7 @@ lint: .venv/test
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 
-# Precis beside its peers, in half an hour; bench/README.md says what came out. The peers stand on
+# Precis beside its peers, in forty minutes; bench/README.md says what came out. The peers stand on
 # packages that Precis does not need, so they have an environment of their own.
 bench: .venv/test var/peers/installed var/peers/node_modules
 	@$(BIN)/python -m bench

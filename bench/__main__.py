@@ -1,6 +1,6 @@
 """Every figure, one command after the other, and the goals they are held to.
 
-make bench                the whole, about half an hour
+make bench                the whole, about forty minutes
 python -m bench           the same, without installing the peers
 """
 

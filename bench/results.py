@@ -15,13 +15,13 @@ from bench import rig
 FILE = Path(__file__).resolve().parent / "results.json"
 
 STREAMS = "bench.streams"
-ROUNDS = "bench.streams --streams 100 300 --servers chat responses fastapi node floor"
+ROUNDS = "bench.streams --streams 100 300 --servers chat responses fastapi node floor --rounds 3"
 MINUTE = "bench.streams --streams 200 --tokens 3000 --servers chat responses"
 VIEWERS = "bench.viewers"
 LENGTH = "bench.length"
 HISTORY = "bench.history"
 BROWSER = "bench.browser"
-SCALE = "bench.scale --streams 100 300"
+SCALE = "bench.scale"
 COMMANDS = (STREAMS, ROUNDS, MINUTE, VIEWERS, LENGTH, HISTORY, SCALE, BROWSER)
 
 
