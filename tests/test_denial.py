@@ -8,7 +8,7 @@ import time
 from contextlib import ExitStack, closing
 from functools import partial
 from html import unescape
-from itertools import permutations
+from itertools import pairwise, permutations
 from pathlib import Path
 from re import _constants as kinds
 from re import _parser as parser
@@ -19,6 +19,7 @@ import httpx2
 import pytest
 
 import server
+from analyzer import injection
 from logs import OURS
 from tests.test_server import connect, read_until
 
@@ -309,8 +310,19 @@ def patterns():
         inner = pkgutil.walk_packages(getattr(package, "__path__", []), f"{part}.")
         for module in (package, *(importlib.import_module(found.name) for found in inner)):
             for name, value in vars(module).items():
-                if isinstance(value, re.Pattern) and value.pattern:
-                    yield f"{module.__name__}.{name}", value
+                if not name.startswith("__"):
+                    yield from within(value, f"{module.__name__}.{name}")
+
+
+def within(value, name):
+    """Yield the names and patterns of what is one, or holds some in tables of any depth."""
+    if isinstance(value, re.Pattern) and value.pattern:
+        yield name, value
+    elif isinstance(value, dict):
+        yield from within([*value, *value.values()], name)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for index, each in enumerate(value):
+            yield from within(each, f"{name}[{index}]")
 
 
 PATTERNS = dict(patterns())
@@ -348,7 +360,8 @@ def cost(search, text):
 
 
 def test_there_are_patterns_to_look_at():
-    assert len(PATTERNS) > 80
+    assert len(PATTERNS) > 120
+    assert "analyzer.injection._PATTERNS[0][1]" in PATTERNS
     assert set(PATTERNS) > MATCHED
 
 
@@ -369,3 +382,23 @@ def test_a_text_of_twice_the_length_costs_a_pattern_no_more_than_twice_the_time(
         once = cost(search, texts[0])
         # Where it takes next to nothing there is nothing to compare.
         assert once < 0.002 or cost(search, texts[1]) < 3.2 * once, unit
+
+
+def looked_through(monkeypatch, text):
+    """Return the CPU time between two turns of others while a text is looked through."""
+    times = [time.thread_time()]
+    monkeypatch.setattr(injection, "let_others_run", lambda: times.append(time.thread_time()))
+    injection.speaking([text])
+    return [until - since for since, until in pairwise([*times, time.thread_time()])]
+
+
+@pytest.mark.parametrize("unit", ["instruc", "prompt ignore ignore ", "指示", "the user "])
+def test_a_text_of_words_that_orders_have_is_looked_through_in_turns(monkeypatch, unit):
+    costs = looked_through(monkeypatch, unit * (400_000 // len(unit)))
+    assert max(costs) < 0.25 * sum(costs)
+    assert sum(costs) < 1
+
+
+def test_a_short_ordinary_text_is_looked_through_at_once(monkeypatch):
+    text = "The user follows the instructions. Words about this and that are here, and there. " * 20
+    assert len(looked_through(monkeypatch, text)) == 1
