@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack, closing
 from functools import partial
 from html import unescape
+from io import BytesIO
 from itertools import pairwise, permutations
 from pathlib import Path
 from re import _constants as kinds
@@ -15,12 +16,14 @@ from re import _parser as parser
 from urllib.parse import urlencode
 
 import gevent
+import gevent.event
 import httpx2
 import pytest
 
 import server
 from analyzer import injection
 from logs import OURS
+from tests.fleet import wait_until
 from tests.test_server import connect, read_until
 
 FORM = "application/x-www-form-urlencoded"
@@ -280,6 +283,71 @@ def nested(depth):
 )
 def test_a_form_without_measure_is_read_or_refused(client, body, kind, expected):
     assert post(client, body, kind).status_code == expected
+
+
+class Unfinished(BytesIO):
+    """A form of 100,000 bytes of which 80,000 have come; the rest does when it is told."""
+
+    def __init__(self):
+        super().__init__(b"text=" + b"a" * 99_995)
+        self.goes_on = gevent.event.Event()
+
+    @property
+    def has_stopped(self):
+        return self.tell() >= 80_000
+
+    def read(self, size=-1):
+        if self.has_stopped:
+            self.goes_on.wait()
+        return super().read(min(size, 1000))
+
+    def readinto(self, buffer):
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def send(self, app):
+        return app.test_client().post("/documents", input_stream=self, content_type=FORM)
+
+
+@pytest.fixture
+def unfinished(app):
+    """Three forms that are being sent."""
+    found = [Unfinished() for _ in range(3)]
+    senders = [gevent.spawn(body.send, app) for body in found]
+    wait_until(lambda: all(body.has_stopped for body in found))
+    yield found, senders
+    for body in found:
+        body.goes_on.set()
+    gevent.joinall(senders)
+
+
+def test_all_bodies_together_have_a_bound_and_small_ones_pass(client, unfinished, monkeypatch):
+    bodies, senders = unfinished
+    monkeypatch.setattr("views.helpers.bodies.MOST_HELD", 320_000)
+    for kind, large in ((FORM, b"text=" + b"a" * 99_995), (MULTIPART, part(b"text", b"a" * 100_000))):
+        refused = post(client, large, kind)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "60")
+        assert "Too much is being sent to Precis at the moment." in refused.text
+    monkeypatch.setattr("views.helpers.bodies.MOST_HELD", 0)
+    assert post(client, b"text=" + b"a" * 20_000, FORM).status_code == 303
+    monkeypatch.setattr("views.helpers.bodies.MOST_HELD", 320_000)
+    for body in bodies:
+        body.goes_on.set()
+    assert [sender.get().status_code for sender in senders] == [303] * 3
+    # Nothing is held any more, of what was refused neither.
+    assert post(client, b"text=" + b"a" * 300_000, FORM).status_code == 303
+
+
+def test_who_takes_long_to_send_makes_room_where_it_is_short(client, unfinished, monkeypatch):
+    bodies, senders = unfinished
+    monkeypatch.setattr("views.helpers.bodies.MOST_HELD", 420_000)
+    monkeypatch.setattr("views.helpers.bodies.CROWDED_SECONDS", 0)
+    answers = []
+    for body, sender in zip(bodies, senders, strict=True):
+        body.goes_on.set()
+        answers.append(sender.get().status_code)
+    assert answers == [503, 303, 303]
 
 
 def test_a_long_form_is_read_as_it_was_sent_while_others_have_their_turn(client):
