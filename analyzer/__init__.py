@@ -156,6 +156,13 @@ class Analyzer:
         self._stop_runner(id)
         self.channel.tell(["stop", id])
 
+    def suspend(self, person: User) -> None:
+        """Shut a person out, and stop all that is asked for: nobody is there to read it."""
+        person.suspend()
+        # What waits first: it would get the room of what runs.
+        for id in Analysis.live_of(person):
+            self.cancel(id)
+
     @property
     def state(self) -> str:
         """Whether it can be given work: `ready`, or else `draining` or `late` with its leases."""

@@ -61,7 +61,8 @@ class Costs:
         rows = Section.of(continues.id) if continues else []
         ends = [row.end for row in rows if not row.level and row.stop_reason] if rows else None
         # The very question: a long one may need more sections.
-        found = estimate(outline, self.budget_of(model, question), self._price(model), answer, ends)
+        budget, around = self.budget_of(model, question), f"{frame(self.recipes, question)}{document.title}"
+        found = estimate(outline, budget, self._price(model), answer, ends, around)
         return None if found.price is None else millionths(found.price)
 
     def hold(self, analysis: Analysis, prompt: Prompt) -> bool:

@@ -23,14 +23,26 @@ from storage import StorageError, database
 logger = logging.getLogger(__name__)
 
 
+class Crowded(Exception):
+    """So many files wait to be read, of their person where it `is_own`, else of all, that it is not taken."""
+
+    def __init__(self, is_own: bool) -> None:
+        super().__init__(is_own)
+        self.is_own = is_own
+
+
 class Readings:
     """Reads files into documents, `MOST_AT_ONCE` in this process; more wait their turn.
+
+    Each of them is held in memory meanwhile, `MOST_OF_ONE` of a person and `MOST` of all.
 
     With `keeps_originals` a document keeps the file that it came as. What becomes of a reading is told the
     trail.
     """
 
     MOST_AT_ONCE = 2
+    MOST_OF_ONE = 5
+    MOST = 20
 
     def __init__(self, trail: Trail, keeps_originals: bool = True) -> None:
         self._trail = trail
@@ -50,8 +62,13 @@ class Readings:
         """Return the document that a file is read into, or its reading, which goes on, if that takes long.
 
         `title` is the person's own, or else the file's is taken; for `unless_since` see `Document.add`. A
-        reading that comes to a document is noted as brought by the owner from `address`. Raises `Unreadable`.
+        reading that comes to a document is noted as brought by the owner from `address`. Raises `Unreadable`
+        and `Crowded`.
         """
+        if sum(job.owner == owner for job in self._jobs) >= self.MOST_OF_ONE:
+            raise Crowded(is_own=True)
+        if len(self._jobs) >= self.MOST:
+            raise Crowded(is_own=False)
 
         def note(document: Document) -> None:
             self._trail.note("brought", owner.id, owner.name, document.id, address=address)
@@ -94,7 +111,7 @@ class _Job:
     ) -> None:
         self.answer: AsyncResult[Document | Reading] = AsyncResult()
         self._extraction = extraction
-        self._owner = owner
+        self.owner = owner
         self._name = name
         self._title = title
         self._original = original
@@ -143,7 +160,7 @@ class _Job:
     def _tell_until_read(self, reader: gevent.Greenlet) -> bool:
         """Answer with a reading and tell how far it is; returns False if that is ended meanwhile."""
         pages = self._extraction.pages
-        self._reading = Reading.begin(self._owner, self._name, self._title, self._page, pages)
+        self._reading = Reading.begin(self.owner, self._name, self._title, self._page, pages)
         self.answer.set(self._reading)
         is_live = True
         while is_live and not reader.ready():
@@ -198,7 +215,7 @@ class _Job:
 
         def add() -> Document:
             return Document.add(
-                self._owner,
+                self.owner,
                 self._entitle(text),
                 text,
                 words,

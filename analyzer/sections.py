@@ -16,6 +16,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple
 
+from analyzer.bound import most_tokens
 from analyzer.text import paragraphs
 from hub import in_turns
 from providers.base import estimate_tokens
@@ -104,7 +105,10 @@ class Budget:
 
 
 def needs(text: str) -> int:
-    """Return how many tokens a text takes at the most: an estimate that is dear with figures and signs."""
+    """Return about how many tokens a text takes that has a sense, dear with figures and signs.
+
+    It is for what is planned and shown; what has to hold whatever the text is goes by `most_tokens`.
+    """
     signs = len(text.encode("utf-8", "surrogatepass").translate(None, _NO_SIGNS))
     return math.ceil((estimate_tokens(text) + signs / 2) * MARGIN)
 
@@ -138,6 +142,11 @@ class Outline:
     def total(self) -> int:
         """What the whole document takes, in tokens."""
         return sum(self.tokens)
+
+    def most(self, at: int) -> int:
+        """Return what the text from a character on takes at the most, whatever it is, in tokens."""
+        number = f"[¶{len(self.parts)}] "
+        return most_tokens(self.text[at:]) + len(self.parts) * len(number.encode())
 
     def sections(self, budget: Budget, at: int = 0) -> list[Stretch]:
         """Cut the text from a character on into sections, each as full as fits; together they are the text.

@@ -308,6 +308,12 @@ class Analysis(Record):
         return list(query.order_by(cls.id).limit(limit))
 
     @classmethod
+    def live_of(cls, owner: User) -> list[int]:
+        """Return the ids of a person's that wait, and then of those that run."""
+        query = cls.select(cls.id).where(cls.owner == owner, cls.status.in_(LIVE))
+        return [id for (id,) in query.order_by(cls.status == Status.RUNNING, cls.id).tuples()]
+
+    @classmethod
     def count_waiting(cls) -> int:
         """Return how many wait, anywhere."""
         return cls.select().where(cls.status == Status.WAITING).count()

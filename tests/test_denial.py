@@ -8,18 +8,22 @@ import time
 from contextlib import ExitStack, closing
 from functools import partial
 from html import unescape
-from itertools import permutations
+from io import BytesIO
+from itertools import pairwise, permutations
 from pathlib import Path
 from re import _constants as kinds
 from re import _parser as parser
 from urllib.parse import urlencode
 
 import gevent
+import gevent.event
 import httpx2
 import pytest
 
 import server
+from analyzer import injection
 from logs import OURS
+from tests.fleet import wait_until
 from tests.test_server import connect, read_until
 
 FORM = "application/x-www-form-urlencoded"
@@ -281,6 +285,71 @@ def test_a_form_without_measure_is_read_or_refused(client, body, kind, expected)
     assert post(client, body, kind).status_code == expected
 
 
+class Unfinished(BytesIO):
+    """A form of 100,000 bytes of which 80,000 have come; the rest does when it is told."""
+
+    def __init__(self):
+        super().__init__(b"text=" + b"a" * 99_995)
+        self.goes_on = gevent.event.Event()
+
+    @property
+    def has_stopped(self):
+        return self.tell() >= 80_000
+
+    def read(self, size=-1):
+        if self.has_stopped:
+            self.goes_on.wait()
+        return super().read(min(size, 1000))
+
+    def readinto(self, buffer):
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def send(self, app):
+        return app.test_client().post("/documents", input_stream=self, content_type=FORM)
+
+
+@pytest.fixture
+def unfinished(app):
+    """Three forms that are being sent."""
+    found = [Unfinished() for _ in range(3)]
+    senders = [gevent.spawn(body.send, app) for body in found]
+    wait_until(lambda: all(body.has_stopped for body in found))
+    yield found, senders
+    for body in found:
+        body.goes_on.set()
+    gevent.joinall(senders)
+
+
+def test_all_bodies_together_have_a_bound_and_small_ones_pass(client, unfinished, monkeypatch):
+    bodies, senders = unfinished
+    monkeypatch.setattr("views.helpers.bodies.MOST_HELD", 320_000)
+    for kind, large in ((FORM, b"text=" + b"a" * 99_995), (MULTIPART, part(b"text", b"a" * 100_000))):
+        refused = post(client, large, kind)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "60")
+        assert "Too much is being sent to Precis at the moment." in refused.text
+    monkeypatch.setattr("views.helpers.bodies.MOST_HELD", 0)
+    assert post(client, b"text=" + b"a" * 20_000, FORM).status_code == 303
+    monkeypatch.setattr("views.helpers.bodies.MOST_HELD", 320_000)
+    for body in bodies:
+        body.goes_on.set()
+    assert [sender.get().status_code for sender in senders] == [303] * 3
+    # Nothing is held any more, of what was refused neither.
+    assert post(client, b"text=" + b"a" * 300_000, FORM).status_code == 303
+
+
+def test_who_takes_long_to_send_makes_room_where_it_is_short(client, unfinished, monkeypatch):
+    bodies, senders = unfinished
+    monkeypatch.setattr("views.helpers.bodies.MOST_HELD", 420_000)
+    monkeypatch.setattr("views.helpers.bodies.CROWDED_SECONDS", 0)
+    answers = []
+    for body, sender in zip(bodies, senders, strict=True):
+        body.goes_on.set()
+        answers.append(sender.get().status_code)
+    assert answers == [503, 303, 303]
+
+
 def test_a_long_form_is_read_as_it_was_sent_while_others_have_their_turn(client):
     text = "Ä+b c%\n" * 20_000
     turns = []
@@ -309,8 +378,19 @@ def patterns():
         inner = pkgutil.walk_packages(getattr(package, "__path__", []), f"{part}.")
         for module in (package, *(importlib.import_module(found.name) for found in inner)):
             for name, value in vars(module).items():
-                if isinstance(value, re.Pattern) and value.pattern:
-                    yield f"{module.__name__}.{name}", value
+                if not name.startswith("__"):
+                    yield from within(value, f"{module.__name__}.{name}")
+
+
+def within(value, name):
+    """Yield the names and patterns of what is one, or holds some in tables of any depth."""
+    if isinstance(value, re.Pattern) and value.pattern:
+        yield name, value
+    elif isinstance(value, dict):
+        yield from within([*value, *value.values()], name)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for index, each in enumerate(value):
+            yield from within(each, f"{name}[{index}]")
 
 
 PATTERNS = dict(patterns())
@@ -348,7 +428,8 @@ def cost(search, text):
 
 
 def test_there_are_patterns_to_look_at():
-    assert len(PATTERNS) > 80
+    assert len(PATTERNS) > 120
+    assert "analyzer.injection._PATTERNS[0][1]" in PATTERNS
     assert set(PATTERNS) > MATCHED
 
 
@@ -369,3 +450,23 @@ def test_a_text_of_twice_the_length_costs_a_pattern_no_more_than_twice_the_time(
         once = cost(search, texts[0])
         # Where it takes next to nothing there is nothing to compare.
         assert once < 0.002 or cost(search, texts[1]) < 3.2 * once, unit
+
+
+def looked_through(monkeypatch, text):
+    """Return the CPU time between two turns of others while a text is looked through."""
+    times = [time.thread_time()]
+    monkeypatch.setattr(injection, "let_others_run", lambda: times.append(time.thread_time()))
+    injection.speaking([text])
+    return [until - since for since, until in pairwise([*times, time.thread_time()])]
+
+
+@pytest.mark.parametrize("unit", ["instruc", "prompt ignore ignore ", "指示", "the user "])
+def test_a_text_of_words_that_orders_have_is_looked_through_in_turns(monkeypatch, unit):
+    costs = looked_through(monkeypatch, unit * (400_000 // len(unit)))
+    assert max(costs) < 0.25 * sum(costs)
+    assert sum(costs) < 1
+
+
+def test_a_short_ordinary_text_is_looked_through_at_once(monkeypatch):
+    text = "The user follows the instructions. Words about this and that are here, and there. " * 20
+    assert len(looked_through(monkeypatch, text)) == 1

@@ -7,9 +7,9 @@ import gevent
 import httpx2
 import pytest
 
-from models import Document, Event, Session, User, now
+from models import Analysis, Document, Event, Session, User, now
 from storage import connected
-from tests.person import as_person, bring
+from tests.person import as_person, ask, bring, row
 
 pytestmark = pytest.mark.both_modes
 
@@ -82,6 +82,31 @@ def test_who_is_suspended_is_out_until_let_in_again(app, anna, root):
     assert ("root", "let in", f"person {id}") in done
 
 
+def test_what_a_suspended_person_has_asked_for_is_never_begun_or_stopped(make_app, provider):
+    app = make_app(auth="proxy", admins=("root",), max_running=2)
+    anna, ben, root = (as_person(app, name) for name in ("anna", "ben", "root"))
+    provider.script(text="One two three", fault="silence", at=2)
+    document, others = bring(anna, "One."), bring(ben, "Two.")
+    asked = [ask(anna, document, recipe="brief"), ask(ben, others, recipe="brief")]
+    provider.wait(calls=2)
+    asked += [ask(anna, document, recipe=recipe) for recipe in ("risks", "actions")]
+    asked.append(ask(ben, others, recipe="risks"))
+    with gevent.Timeout(30):
+        while Analysis.saved(int(asked[0].rsplit("/", 1)[-1]))[1] != "One two":
+            gevent.sleep(0.005)  # it is announced to its viewers only
+    root.post(f"/people/{person('anna').id}/suspension")
+    # Ben's is the next that gets its turn.
+    provider.wait(calls=3, cancels=1)
+    with gevent.Timeout(30):
+        while row(asked[0]).is_live:
+            gevent.sleep(0.005)  # nobody may watch it any more
+    assert [row(each).status for each in asked] == ["stopped", "running", "stopped", "stopped", "running"]
+    assert row(asked[0]).text == "One two"
+    root.post(f"/people/{person('anna').id}/suspension/deletion")
+    assert 'data-status="stopped"' in anna.get(asked[2]).text
+    assert provider.calls == 3
+
+
 @pytest.mark.sqlite
 def test_who_is_suspended_is_sent_away_within_five_seconds(precis, provider):
     provider.script(text="One two three", fault="silence", at=2)
@@ -90,9 +115,11 @@ def test_who_is_suspended_is_sent_away_within_five_seconds(precis, provider):
         httpx2.Client(base_url=precis.url, headers={"X-Forwarded-User": name}) for name in ("anna", "root")
     )
     with anna, root:
-        document = anna.post("/documents", data={"text": "Pay by March."}).headers["Location"]
+        # Anna's own would be stopped.
+        document = root.post("/documents", data={"text": "Pay by March."}).headers["Location"]
+        assert root.post(f"{document}/shares", data={"everybody": "yes"}).status_code == 303
         asked = {"recipe": "brief", "model": "openai:gpt-6-sol"}
-        live = anna.post(f"{document}/analyses", data=asked).headers["Location"]
+        live = root.post(f"{document}/analyses", data=asked).headers["Location"]
         with anna.stream("GET", live.replace("/live", "/stream")) as watched:
             coming = watched.iter_text()
             while "One" not in next(coming):

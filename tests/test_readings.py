@@ -19,7 +19,7 @@ from models import Document, Ended, Reading, User
 from storage import StorageFull, connected, saving
 from tests.fleet import wait_until
 from tests.pdf_files import Pdf, book
-from tests.person import PARTIAL, held
+from tests.person import PARTIAL, as_person, held
 from tests.uploads import children_that_read, count_documents, held_up, kept, send, upload
 from views.helpers.reasons import SENTENCES
 
@@ -270,8 +270,9 @@ def test_one_that_waits_its_turn_can_end_too(client, readings, impatient, no_tur
 
 
 @pytest.mark.fault("too many files")
-def test_those_who_wait_keep_no_connection_from_others(app, client, no_turns):
+def test_those_who_wait_keep_no_connection_from_others(app, client, no_turns, monkeypatch):
     """As many as a process has connections to PostgreSQL wait for their files, and more."""
+    monkeypatch.setattr(Readings, "MOST_OF_ONE", 12)
     waiting = [gevent.spawn(upload, app.test_client(), "a.txt", b"Text.") for _ in range(12)]
     wait_until(lambda: len(app.extensions["readings"]._jobs) == 12)
     assert client.get("/").status_code == 200
@@ -314,6 +315,31 @@ def test_a_reading_goes_with_its_document(client, readings):
     path = upload(client, "long.pdf", book(101)).headers["Location"]
     client.post(f"{follow(client, path)[0].headers['Location']}/deletion")
     assert client.get(path).status_code == 404
+
+
+@pytest.mark.fault("too many files")
+def test_few_files_of_a_person_wait_and_not_many_of_all(make_app, monkeypatch, impatient):
+    app = make_app(auth="proxy")
+    readings, people = app.extensions["readings"], [as_person(app, name) for name in ("anna", "ben", "carl")]
+    monkeypatch.setattr(Readings, "MOST", Readings.MOST_OF_ONE + 1)
+    taken = [readings._turns.acquire() for _ in range(Readings.MOST_AT_ONCE)]
+    sent = [upload(people[0], "a.md", b"One.").status_code for _ in range(Readings.MOST_OF_ONE)]
+    assert sent == [303] * Readings.MOST_OF_ONE
+    refused = upload(people[0], "a.md", b"One.", title="My <title>")
+    assert refused.status_code == 429
+    assert "5 of your files are still being read or wait for it. Wait until" in refused.text
+    assert 'value="My &lt;title&gt;"' in refused.text
+    assert upload(people[1], "b.md", b"Two.").status_code == 303
+    refused = upload(people[2], "c.md", b"Three.")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "60")
+    assert "Too many files wait to be read at the moment." in refused.text
+    assert len(readings._jobs) == Readings.MOST_OF_ONE + 1
+    for _ in taken:
+        readings._turns.release()
+    is_over(readings)
+    assert [upload(person, "d.md", b"Four.").status_code for person in people] == [303] * 3
+    is_over(readings)
+    assert count_documents() == Readings.MOST_OF_ONE + 4
 
 
 @pytest.mark.sqlite

@@ -301,6 +301,26 @@ def test_a_days_limit_is_kept_and_says_what_is_left(limited, provider):
 
 
 @pytest.mark.sqlite
+@pytest.mark.parametrize("context", [0, 16_000], ids=["whole", "in sections"])
+def test_a_text_of_rare_letters_is_counted_as_what_it_can_cost(make_app, provider, context):
+    # Reading costs a tenth of a cent a token, and each of these letters is three tokens.
+    priced = {"prices": ("openai:gpt-6-sol=1000/0",), "context_tokens": context}
+    client = make_app(**priced, budget_analysis=Decimal(14), budget_person=Decimal(25)).test_client()
+    answer = post_analysis(client, bring(client, "Ꭰ" * 5000), HTMX)
+    assert answer.status_code == 422
+    assert answer.text.startswith("One analysis may cost $14.00, and this would cost at most $1")
+    english = bring(client, "The tenant pays the rent in advance. " * 300)
+    assert post_analysis(client, english).status_code == 303
+    # The title is read, too.
+    with connected():
+        document = Document.get_by_id(int(english.rsplit("/", 1)[-1]))
+        most = client.application.extensions["analyzer"].costs.most
+        before = most(document, "openai:gpt-6-sol", "", None, "")
+        document.title = "Ꭰ" * 120
+        assert most(document, "openai:gpt-6-sol", "", None, "") - before > 300_000
+
+
+@pytest.mark.sqlite
 def test_one_person_cannot_spend_what_is_anothers(make_app, provider):
     app = make_app(**PRICED, auth="proxy", budget_person=Decimal(1), budget_day=Decimal(2))
     provider.script(**HELD)

@@ -6,8 +6,10 @@ import re
 from datetime import datetime
 
 from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
+from analyzer.readings import Crowded, Readings
 from analyzer.text import as_title, clean, count_words, guess_title, paragraphs
 from extraction import Unreadable
 from extraction.limits import MAX_CHARACTERS
@@ -20,6 +22,12 @@ from views.helpers.reasons import explain
 from views.helpers.routes import IdConverter, find_readable_document, is_own, readings
 
 blueprint = Blueprint("documents", __name__)
+
+CROWDED = {
+    True: f"{Readings.MOST_OF_ONE} of your files are still being read or wait for it. "
+    "Wait until one of them has been, then select this one again.",
+    False: "Too many files wait to be read at the moment. Wait a minute, then select this one again.",
+}
 
 
 @blueprint.get("/")
@@ -35,7 +43,7 @@ def index() -> str:
 
 
 @blueprint.post("/documents")
-def create() -> Response | tuple[str, int]:
+def create() -> ResponseReturnValue:
     """Keep a pasted text as a document, or read a file into one."""
     text, file = clean(request.form.get("text", "")), request.files.get("file")
     has_file, has_text = bool(file and file.filename), bool(text.strip())
@@ -59,7 +67,7 @@ def _keep(text: str) -> Response | tuple[str, int]:
     return redirect(url_for("documents.show", id=document.id), 303)
 
 
-def _read_file() -> Response | tuple[str, int]:
+def _read_file() -> ResponseReturnValue:
     file = request.files["file"]
     name = file.filename or ""
     try:
@@ -68,6 +76,9 @@ def _read_file() -> Response | tuple[str, int]:
         )
     except Unreadable as error:
         return _refuse(explain(error.reason, name), "file")
+    except Crowded as error:
+        page, _ = _refuse(CROWDED[error.is_own], "file")
+        return page, 429 if error.is_own else 503, {"Retry-After": "60"}
     if isinstance(found, Reading):
         about_nothing()
         return redirect(url_for("readings.show", id=found.id), 303)

@@ -17,6 +17,7 @@ from storage import StorageError, StorageFull
 from views.documents import document_page
 from views.helpers import sse
 from views.helpers.audit import too_dear
+from views.helpers.bodies import Crowded
 from views.helpers.budgets import refusal
 from views.helpers.formats import plural
 from views.helpers.forms import AnalyzeForm
@@ -68,7 +69,7 @@ def _answer(sentence: str, status: int) -> tuple[str, int]:
 def _http(error: HTTPException) -> tuple[str, int, dict[str, str]] | HTTPException:
     if error.code is None or error.code < 400:
         return error
-    is_ours = isinstance(error, Forbidden | Conflict | UnprocessableEntity | UnknownHost)
+    is_ours = isinstance(error, Forbidden | Conflict | UnprocessableEntity | UnknownHost | Crowded)
     sentence = error.description if is_ours else SENTENCES.get(error.code)
     # Some statuses owe the client a header, as 405 owes Allow.
     owed = {name: value for name, value in error.get_headers() if name != "Content-Type"}

@@ -9,6 +9,7 @@ from models import Document, User
 from views.account import delete_all_of
 from views.helpers.audit import about
 from views.helpers.identity import has_sign_in, person, require_admin
+from views.helpers.routes import analyzer
 
 blueprint = Blueprint("people", __name__)
 
@@ -37,9 +38,8 @@ def index() -> str:
 
 @blueprint.post("/people/<id:id>/suspension")
 def suspend(id: int) -> Response:
-    """Shut a person out, and sign them out wherever they are."""
-    someone = _find_other(id)
-    someone.suspend()
+    """Shut a person out, sign them out wherever they are, and stop what they have asked for."""
+    analyzer().suspend(_find_other(id))
     return redirect(url_for("people.index"), 303)
 
 
