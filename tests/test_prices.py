@@ -74,6 +74,7 @@ def test_a_model_that_nobody_can_pay_for_is_found_before(budget, level):
         openai_base_url="http://127.0.0.1:1",
         models=("openai:own", "openai:priced"),
         prices=("openai:priced=1/2",),
+        context_tokens=8_000,
         budget_day=Decimal(budget),
     )
     own, priced = check.look_at_models(settings, app.make_analyzer(settings))
