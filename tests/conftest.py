@@ -76,6 +76,16 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("mode", ["sqlite", "scale"], indirect=True)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Show, with a test that failed, what its server has logged last."""
+    report = yield
+    server = getattr(item, "funcargs", {}).get("precis")
+    if report.failed and server and server.log.exists():
+        report.sections.append(("the server's log", "\n".join(server.log.read_text().splitlines()[-40:])))
+    return report
+
+
 @pytest.fixture(autouse=True)
 def _loopback_only(monkeypatch):
     connect = socket.socket.connect

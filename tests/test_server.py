@@ -20,7 +20,7 @@ from tests.scale import environment
 DOCUMENT = "Terms\n\nPay by March."
 
 
-def wait_until(holds, timeout=15):
+def wait_until(holds, timeout=30):
     """Wait for something outside this process that nothing announces."""
     with gevent.Timeout(timeout, AssertionError(f"{holds.__doc__ or holds} did not come true")):
         while not holds():
