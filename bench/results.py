@@ -22,7 +22,8 @@ LENGTH = "bench.length"
 HISTORY = "bench.history"
 BROWSER = "bench.browser"
 SCALE = "bench.scale"
-COMMANDS = (STREAMS, ROUNDS, MINUTE, VIEWERS, LENGTH, HISTORY, SCALE, BROWSER)
+SHARED = "bench.scale --streams 100 --servers sqlite one apart --rounds 3"
+COMMANDS = (STREAMS, ROUNDS, MINUTE, VIEWERS, LENGTH, HISTORY, SCALE, SHARED, BROWSER)
 
 
 def read():

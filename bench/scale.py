@@ -1,6 +1,7 @@
 """Several processes on PostgreSQL and Redis beside one on SQLite: CPU per token, and the time that adds.
 
 python -m bench.scale                               100, 200 and 300 analyses of 300 tokens, 50 a second
+python -m bench.scale --streams 100 --servers sqlite one apart --rounds 3
 
 `web + worker` runs every analysis in one process and shows it from another: each token crosses Redis. These
 have one core, as the others measure; `2 processes` and `4 processes` may use both, beside the load.
@@ -106,9 +107,9 @@ def served(provider, name):
         yield server
 
 
-def run(provider, servers=SERVERS, counts=COUNTS):
-    """Measure each with each number of streams; yields the figures."""
-    for name in servers:
+def run(provider, servers=SERVERS, counts=COUNTS, rounds=1):
+    """Measure each with each number of streams, fresh in each round; yields the figures."""
+    for name in list(servers) * rounds:
         with served(provider, name) as server:
             rig.warm(server, provider)
             for streams in counts:
@@ -119,6 +120,7 @@ def main():
     parser = report.parser(__doc__)
     parser.add_argument("--streams", dest="counts", type=int, nargs="+", default=COUNTS)
     parser.add_argument("--servers", nargs="+", choices=SERVERS, default=list(SERVERS))
+    parser.add_argument("--rounds", type=int, default=1)
     report.run(parser, run, COLUMNS)
 
 
