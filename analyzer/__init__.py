@@ -282,8 +282,8 @@ class Analyzer:
 
     def _run_waiting(self) -> None:
         with connected():
-            # Looked at first where a claim takes the database's one lock.
-            while self._may_claim() and (database.is_shared or Analysis.waiting(1)):
+            # Looked at first, because a claim takes the database's one lock.
+            while self._may_claim() and Analysis.waiting(1):
                 self._reserved += 1
                 try:
                     analysis = Analysis.claim_next(self.worker, self.LEASE_SECONDS)

@@ -205,7 +205,8 @@ class PostgreSQL(TextSearch, PostgresqlDatabase):
         """
         with self.connection_context() if self.is_closed() else nullcontext():
             encoding = self.connection().info.parameter_status("server_encoding")
-            if encoding != "UTF8":
+            # None, if the server has gone meanwhile: the next statement says so.
+            if encoding not in ("UTF8", None):
                 raise DatabaseRefused(
                     f"{self.where} has the encoding {encoding}: make the database with ENCODING 'UTF8'."
                 )

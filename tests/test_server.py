@@ -257,9 +257,10 @@ def test_a_worker_that_lost_its_parent_leaves_the_database_to_a_successor(precis
 
 def test_a_worker_that_starts_while_the_database_is_away_ends_no_other(tmp_path, provider, scale):
     place = environment(scale.create())
-    with Precis(tmp_path, provider, **place, PRECIS_WORKERS="2") as precis:
+    with Precis(tmp_path, provider, **place, PRECIS_WORKERS="2", TMPDIR=str(tmp_path)) as precis:
         precis.start()
-        wait_until(lambda: len(children(precis.process.pid)) == 2)
+        # Both are up when they have left their numbers for each other.
+        wait_until(lambda: len(list(tmp_path.glob("precis-*/*.json"))) == 2)
         stays, killed = children(precis.process.pid)
         scale.postgresql.kill()
         os.kill(killed, signal.SIGKILL)
